@@ -1,0 +1,126 @@
+"""Celery's door: what happens when a worker starts, forks, ticks and stops.
+
+Imported by workers only (Celery's ``imports`` setting names it), before the worker's steps are built.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+from billiard import current_process
+from celery import bootsteps, current_app, signals
+
+from . import tasks  # noqa: F401  registers the task
+from .node import local
+from .node.parent import Parent, check_fork
+from .node.served import Served
+from .wakeup import QUEUE_PREFIX, queue_name
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.1
+SCAN_S = 2.0
+POOLS = ("prefork", "solo")
+
+
+class Node:
+    """This worker, between Celery's signals."""
+
+    parent: Parent
+    served: Served
+    children = 1
+
+
+@signals.celeryd_init.connect(weak=False)
+def read_options(instance: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
+    """``-Q`` names the models to serve; without it every model of the repository is served."""
+    chosen = (options or {}).get("queues")
+    names = [q.strip() for q in chosen.split(",")] if isinstance(chosen, str) else chosen
+    if not names:
+        Node.served = Served.repository()
+    else:
+        Node.served = Served.only([n.removeprefix(QUEUE_PREFIX) for n in names if n.startswith(QUEUE_PREFIX)])
+
+
+@signals.worker_init.connect(weak=False)
+def prepare_parent(sender: Any = None, **_: Any) -> None:
+    """Before the fork: import, never run."""
+    pool = getattr(sender.pool_cls, "__module__", str(sender.pool_cls)).rpartition(".")[2]
+    if pool not in POOLS:
+        raise SystemExit(f"predictions need a pool that forks or runs alone ({' or '.join(POOLS)}), not {pool!r}")
+    Node.children = sender.concurrency if pool == "prefork" else 1
+    Node.served.scan()
+    if Node.served.follows:
+        for name in Node.served.names:
+            current_app.amqp.queues.select_add(queue_name(name))
+    Node.served.import_runtimes()
+    Node.parent = local.make_parent(lambda: Node.served.names)
+    Node.parent.publish(Node.served.entries)
+
+
+@signals.worker_before_create_process.connect(weak=False)
+def check_before_fork(**_: Any) -> None:
+    check_fork()
+
+
+@signals.worker_process_init.connect(weak=False)
+def start_child(**_: Any) -> None:
+    """Once in each child. Celery logs and swallows what is raised here, and the child would serve
+    without its models: so it ends instead, after a pause that grows with each failure in a row."""
+    index = getattr(current_process(), "index", 0)
+    try:
+        local.become_child(Node.parent, index, Node.children, Node.served.names)
+    except Exception:
+        failures = Node.parent.board.start_failed(index)
+        log.exception("child could not start (%d in a row)", failures)
+        time.sleep(min(0.2 * 2**failures, 10.0))
+        os._exit(1)
+    Node.parent.board.clear(index)
+
+
+@signals.worker_process_shutdown.connect(weak=False)
+def stop_child(**_: Any) -> None:
+    local.child().stop()
+
+
+class Watch(bootsteps.StartStopStep):
+    """The parent's ticks in the worker's event loop."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        Node.parent.sweeper.start()
+
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        hub.call_repeatedly(TICK_S, self._tick, worker)
+        hub.call_repeatedly(SCAN_S, self._scan, worker)
+
+    def _tick(self, worker: Any) -> None:
+        if not Node.parent.tick(worker.pool._pool):
+            log.critical("children keep failing to start: the worker stops")
+            signals.worker_shutting_down.send(sender=worker.hostname, sig="unhealthy", how="Cold", exitcode=1)
+            worker.exitcode = 1
+            raise SystemExit(1)
+
+    def _scan(self, worker: Any) -> None:
+        """Models that appear in the repository are offered, and served where all are."""
+        for name in Node.served.scan():
+            if Node.served.follows:
+                worker.consumer.add_task_queue(queue_name(name))
+        Node.parent.publish(Node.served.entries)
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def drain(**_: Any) -> None:
+    Node.parent.board.drain()
+
+
+@signals.worker_shutdown.connect(weak=False)
+def leave(**_: Any) -> None:
+    Node.parent.leave()
+
+
+current_app.steps["worker"].add(Watch)

@@ -1,0 +1,65 @@
+"""Celery settings that predictions need: a project of any name adds them below its own.
+
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    app.add_defaults(CELERY_DEFAULTS)
+
+A project that names its own ``imports`` adds ``predict_worker.boot`` to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+CELERY_DEFAULTS: Mapping[str, Any] = {
+    # By name: only workers import it, never the web.
+    "imports": ("predict_worker.boot",),
+    # Jobs and results live in the job store; a message is a wake-up that may be lost or repeated.
+    "result_backend": None,
+    "task_ignore_result": True,
+    "task_acks_late": False,
+    "task_default_delivery_mode": "transient",
+    "task_create_missing_queues": True,
+    "accept_content": ("json",),
+    "task_serializer": "json",
+    "result_serializer": "json",
+    # A child takes one wake-up at a time and leaves the others to its neighbours.
+    "worker_prefetch_multiplier": 1,
+    "worker_disable_prefetch": True,
+    "worker_pool": "prefork",
+    # A child that loads for longer than this is killed; the default of 4 s would kill every replacement.
+    "worker_proc_alive_timeout": 600,
+    # Heartbeats in the store say more and cost less; a broker lost with remote control on can kill the parent.
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    "task_send_sent_event": False,
+    # A worker outlives its broker's absence, however long.
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    # A publish fails within two seconds instead of hanging: the sweeper sends lost wake-ups again. One retry,
+    # at once, because a pooled connection may be one that the broker closed meanwhile.
+    "broker_pool_limit": 16,
+    "broker_pool_acquire_timeout": 1.0,
+    "task_publish_retry": True,
+    "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0},
+    "broker_transport_options": {
+        "socket_timeout": 0.6,
+        "socket_connect_timeout": 1.0,
+        "socket_keepalive": True,
+        "retry_on_timeout": False,
+        "max_retries": 0,  # of connecting, inside one attempt to publish
+    },
+}
+
+
+def broker_url(redis_url: str) -> str:
+    """The same Redis as kombu spells it: ``unix:///path?db=1`` is ``redis+socket:///path?virtual_host=1``."""
+    parts = urlsplit(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
+    query = dict(parse_qsl(parts.query))
+    database = query.pop("db", "0")
+    login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    path = quote(unquote(parts.path))
+    return f"redis+socket://{login}{path}?{urlencode({'virtual_host': database, **query})}"

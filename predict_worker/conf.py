@@ -1,0 +1,147 @@
+"""The service's settings: Django's ``PREDICT_WORKER`` dict, else the environment, else a default.
+
+A field ``max_wait_s`` is the key ``MAX_WAIT_S`` of the dict and the environment variable
+``PREDICT_WORKER_MAX_WAIT_S``; ``REDIS_URL`` and ``MODEL_REPOSITORY`` have no prefix there.
+No other module reads Django's settings or the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from .core.errors import InvalidConfig
+
+SETTING = "PREDICT_WORKER"
+UNPREFIXED = frozenset({"REDIS_URL", "MODEL_REPOSITORY"})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Durations in seconds unless the name says ``_ms``; sizes in bytes."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    model_repository: Path = Path("models")  # where unset: ``models`` beside manage.py
+    key_prefix: str = "pw"
+    buckets: int = 1  # how many cluster slots the jobs spread over
+    max_wait_s: float = 60.0  # the longest that a request may wait for its result
+    max_waiters: int = 64  # requests waiting at once, per web process
+    result_ttl_s: int = 3600
+    delivered_ttl_s: int = 300  # outputs that a waiter has received
+    record_ttl_s: int = 86400
+    max_body_bytes: int = 32 * 1024 * 1024
+    queue_max_jobs: int = 100_000  # over all models
+    max_strikes: int = 3
+    lease_s: float = 30.0
+    slice_ms: float = 1000.0  # how long a child serves one model before it gives way to others
+    redis_timeout_s: float = 1.0
+    allow_python_models: bool = False
+    allow_anonymous: bool = False
+
+
+@cache
+def get_config() -> Config:
+    """The settings as they are now; read once, and again after ``override_settings``.
+
+    Raises InvalidConfig, which names the setting, for an unknown key or an impossible value.
+    """
+    given: Mapping[str, Any] = getattr(settings, SETTING, {})
+    known = {field.name.upper(): field for field in fields(Config)}
+    if unknown := sorted(given.keys() - known.keys()):
+        raise InvalidConfig(f"{SETTING}[{unknown[0]!r}] is not a setting; known are {', '.join(sorted(known))}")
+    values: dict[str, Any] = {"model_repository": Path(getattr(settings, "BASE_DIR", "")) / "models"}
+    for key, field in known.items():
+        variable = key if key in UNPREFIXED else f"{SETTING}_{key}"
+        if key in given:
+            values[field.name] = _converted(f"{SETTING}[{key!r}]", str(field.type), given[key])
+        elif text := os.environ.get(variable):  # an empty variable is an unset one
+            values[field.name] = _converted(variable, str(field.type), text)
+    config = Config(**values)
+    _check(config)
+    return config
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in (SETTING, "BASE_DIR"):
+        get_config.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="predict_worker.conf")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _flag(value: Any) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    return words[str(value).lower()]
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != float(value):
+        raise ValueError(value)
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    return float(value)
+
+
+CONVERSIONS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "str": ("text", _text),
+    "Path": ("a path", Path),
+    "int": ("a whole number", _integer),
+    "float": ("a number", _number),
+    "bool": ("true or false", _flag),
+}
+
+
+def _converted(source: str, type_name: str, value: Any) -> Any:
+    expected, convert = CONVERSIONS[type_name]
+    try:
+        return convert(value)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        raise InvalidConfig(f"{source}: expected {expected}, got {value!r}") from None
+
+
+# Field -> smallest and largest value that make sense.
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "buckets": (1, 16384),
+    "max_wait_s": (0, 3600),
+    "max_waiters": (0, 100_000),
+    "result_ttl_s": (1, 10**9),
+    "delivered_ttl_s": (1, 10**9),
+    "record_ttl_s": (1, 10**9),
+    "max_body_bytes": (1024, 512 * 1024 * 1024),  # a Redis string holds 512 MiB at most
+    "queue_max_jobs": (1, 10**9),
+    "max_strikes": (1, 1000),
+    "lease_s": (1, 3600),
+    "slice_ms": (1, 3_600_000),
+    "redis_timeout_s": (0.01, 60),
+}
+
+
+def _check(config: Config) -> None:
+    for name, (low, high) in BOUNDS.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise InvalidConfig(f"{name.upper()}: expected {low:g} to {high:g}, got {value!r}")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", config.key_prefix):
+        raise InvalidConfig(f"KEY_PREFIX: expected 1 to 32 letters, digits, '_', '.', '-', got {config.key_prefix!r}")
+    if not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        raise InvalidConfig("REDIS_URL: expected redis://, rediss:// or unix://")  # may hold a password: not shown
+    if config.record_ttl_s < config.result_ttl_s:
+        raise InvalidConfig(f"RECORD_TTL_S: expected RESULT_TTL_S or more, got {config.record_ttl_s}")

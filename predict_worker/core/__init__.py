@@ -1,0 +1,1 @@
+"""Ground floor: the words of the service. Imports the standard library only."""

@@ -1,0 +1,157 @@
+"""Every error the service raises on purpose.
+
+An error carries a stable ``code``, a ``title`` (same for every occurrence) and a
+``detail`` (this occurrence). Which HTTP status it becomes is decided in ``api.errors``
+alone. Errors of a *job* (what a failed job shows) are :class:`predict_worker.core.job.JobError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class PredictionError(Exception):
+    """Base of all errors raised on purpose."""
+
+    code = "internal"
+    title = "Prediction service error"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+
+
+class InvalidRequest(PredictionError):
+    """The caller's input cannot be accepted; names the field, what was expected and what came."""
+
+    code = "invalid_request"
+    title = "Invalid request"
+
+    def __init__(self, field: str, expected: str, got: str) -> None:
+        super().__init__(f"{field}: expected {expected}, got {got}")
+        self.field, self.expected, self.got = field, expected, got
+
+
+class PayloadTooLarge(InvalidRequest):
+    """The input is well formed but larger than a configured bound."""
+
+    code = "payload_too_large"
+    title = "Payload too large"
+
+
+class ModelNotFound(PredictionError):
+    """No such model, version or label is known."""
+
+    code = "model_not_found"
+    title = "Model not found"
+
+
+class JobNotFound(PredictionError):
+    """No job of that id exists for this owner."""
+
+    code = "job_not_found"
+    title = "Job not found"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"no job {job_id!r}")
+
+
+class ResultGone(PredictionError):
+    """The job is known, its outputs have expired."""
+
+    code = "result_gone"
+    title = "Result expired"
+
+
+class JobConflict(PredictionError):
+    """The job's state does not allow what was asked."""
+
+    code = "job_conflict"
+    title = "Job state conflict"
+
+
+class ResultNotReady(JobConflict):
+    """The job is still queued or running."""
+
+    code = "result_not_ready"
+    title = "Result not ready"
+
+    def __init__(self, detail: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class JobUnsuccessful(JobConflict):
+    """The job ended without outputs; ``state`` says how, ``error`` (a JobError's fields) why it failed."""
+
+    code = "job_unsuccessful"
+    title = "Job ended without a result"
+
+    def __init__(self, detail: str, state: str, error: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.state, self.error = state, error
+
+
+class IllegalTransition(PredictionError):
+    """A state change that the transition table does not hold."""
+
+    code = "illegal_transition"
+    title = "Illegal job state transition"
+
+
+class IdempotencyConflict(PredictionError):
+    """The idempotency key was used before with another payload."""
+
+    code = "idempotency_conflict"
+    title = "Idempotency key reused with another payload"
+
+
+class QueueFull(PredictionError):
+    """Admission refused: a bound on queued jobs or bytes is reached. Nothing was stored."""
+
+    code = "queue_full"
+    title = "Queue full"
+
+    def __init__(self, detail: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(PredictionError):
+    """The job store did not answer in time; a submit may or may not have been accepted."""
+
+    code = "store_unavailable"
+    title = "Job store unavailable"
+
+    def __init__(self, detail: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRepository(PredictionError):
+    """The model repository, or one model in it, is not laid out as it must be."""
+
+    code = "invalid_repository"
+    title = "Invalid model repository"
+
+
+class ModelLoadError(PredictionError):
+    """An artefact could not be loaded or warmed."""
+
+    code = "model_load_failed"
+    title = "Model failed to load"
+
+
+class CorruptPayload(PredictionError):
+    """Stored tensor bytes do not decode."""
+
+    code = "corrupt_payload"
+    title = "Stored payload is corrupt"
+
+
+class InvalidConfig(PredictionError):
+    """A setting has an impossible value; names the setting."""
+
+    code = "invalid_config"
+    title = "Invalid configuration"

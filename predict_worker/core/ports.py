@@ -1,0 +1,336 @@
+"""The ports: what the upper floors need from the outside, as Protocols with their contracts.
+
+Every port has an in-memory twin; the same contract tests run against both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from .job import Job, JobError, JobState, NewJob, Timings
+from .spec import ModelSpec
+
+# ---------------------------------------------------------------- jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Answer to a submit. ``wakeup`` is a token that must be published now, or None."""
+
+    job: Job
+    wakeup: str | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One claimed (job, row range).
+
+    ``payload`` is None when its bytes are gone (the job was deleted meanwhile).
+    ``version`` is what submit resolved, None if the worker must resolve.
+    """
+
+    id: str  # opaque to all but the store
+    job_id: str
+    range_index: int
+    rows: int
+    version: int | None
+    pinned: bool
+    signature_name: str
+    outputs: tuple[str, ...]
+    attempt: int  # 1 for the first run
+    queue_ms: float
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one entry: a payload, or an error."""
+
+    entry: Entry
+    payload: bytes | None = None
+    error: JobError | None = None
+    timings: Timings = field(default_factory=Timings)
+    # The version that ran, where it was not known at submit.
+    version: int | None = None
+    digest: str | None = None
+    artefact: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One child at work for one model: who, on what, holding which wake-up."""
+
+    model: str
+    consumer: str  # "<node>:<pid>"
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimLimits:
+    """How much one step may claim; at least one entry is always claimed if any waits."""
+
+    max_rows: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a step gave. Empty ``entries``: nothing waits (or nothing was asked for) and the
+    wake-up is released. ``wakeup``: a token to publish, for one more child or for oneself later."""
+
+    entries: tuple[Entry, ...] = ()
+    wakeup: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """The facts that a final state adds to a job."""
+
+    state: JobState
+    started_us: int
+    finished_us: int
+    attempts: int
+    timings: Timings
+    error: JobError | None = None
+    version: int | None = None
+    digest: str | None = None
+    artefact: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One final job on a reply channel.
+
+    ``job_id`` alone (``end`` None) means: read the store. ``payload`` is the single
+    range's outputs, None for a failed job.
+    """
+
+    job_id: str
+    end: JobEnd | None = None
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """Entries of one model: waiting for a claim, claimed, and the measured time of one (0 = unknown)."""
+
+    waiting: int
+    running: int
+    entry_ms: float
+    ready_children: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep of one model did. ``wakeups`` must be published."""
+
+    wakeups: tuple[str, ...] = ()
+    expired: int = 0
+    reclaimed: int = 0
+
+
+class Loss(StrEnum):
+    """Why a consumer no longer works on what it holds."""
+
+    CHILD = "child"  # died while its parent lives: a strike if it ran one entry alone
+    TIMEOUT = "timeout"  # killed at the hard limit: counts like CHILD
+    NODE = "node"  # parent or host gone, or the lease lapsed: has its own, higher bound
+    HANDBACK = "handback"  # nobody died, a claim's answer was lost: counts nothing
+
+
+class JobStore(Protocol):
+    """Single truth of jobs. Every method is atomic and raises ``StoreUnavailable`` when the
+    store does not answer in time. Moments come from the store's own clock."""
+
+    def submit(self, new: NewJob) -> Accepted:
+        """Admit and store a job, once per (owner, idempotency key).
+
+        Raises QueueFull (nothing stored) and IdempotencyConflict.
+        """
+        ...
+
+    def get(self, job_id: str) -> Job:
+        """Raises JobNotFound. A queued job past its deadline is expired by this read."""
+        ...
+
+    def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """Like :meth:`get` for each, None for an unknown one, in one round trip (one per bucket)."""
+        ...
+
+    def result(self, job_id: str) -> tuple[Job, tuple[bytes, ...] | None]:
+        """The job, and when it succeeded the outputs of its ranges in row order.
+
+        None instead of outputs: not succeeded, or the outputs have expired.
+        """
+        ...
+
+    def cancel(self, job_id: str) -> Job:
+        """Queued or running becomes cancelled, a running one's result is discarded. Cancelling
+        twice is fine; any other final state raises JobConflict. Raises JobNotFound."""
+        ...
+
+    def delete(self, job_id: str) -> None:
+        """Remove the job and its data; if it runs, its result is discarded. Raises JobNotFound."""
+        ...
+
+    def watch(self, job_id: str, reply_to: str) -> Job:
+        """Ask for a Finished message on that channel too (the job is returned as it is now)."""
+        ...
+
+    def unwatch(self, job_id: str, reply_to: str) -> None:
+        """That channel no longer waits for the job."""
+        ...
+
+    def delivered(self, job_ids: Sequence[str]) -> None:
+        """A waiter has received these results: they may expire sooner."""
+        ...
+
+    def step(self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0) -> Claim:
+        """Publish a finished batch and claim the next entries, in one transaction.
+
+        An outcome becomes visible only if its entry is still pending, so exactly one result of
+        a job is ever seen. With ``limits`` the lane's wake-up is renewed, or released when
+        nothing waits. ``limits`` None claims nothing and gives way: the wake-up is released,
+        and if work waits ``Claim.wakeup`` is the token of the next one.
+        A rerun comes alone: exactly one entry. Cancelled and expired jobs are never claimed.
+        ``entry_ms`` is the lane's measured time per entry.
+        """
+        ...
+
+    def renew(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        """Extend the lease of entries still owned by the lane, and its wake-up."""
+        ...
+
+    def release_wakeup(self, model: str, token: str) -> None:
+        """Free a wake-up whose publishing failed."""
+        ...
+
+    def recover(self, model: str, consumer: str, loss: Loss) -> int:
+        """Make all that this consumer holds wait for a rerun, each alone; returns how many.
+
+        ``consumer`` may be ``"<node>:"`` (all children of a node). A job that reaches its bound
+        of strikes fails instead and is kept in the dead letters.
+        """
+        ...
+
+    def sweep(self, model: str) -> Swept:
+        """Re-issue lost wake-ups, expire overdue jobs, recover entries whose lease lapsed."""
+        ...
+
+    def stats(self, model: str) -> QueueStats: ...
+
+    def dead(self, model: str, limit: int = 100) -> tuple[str, ...]:
+        """Ids of the jobs in the dead letters, newest first."""
+        ...
+
+    def subscribe(self, channel: str, deliver: Callable[[Sequence[Finished]], None]) -> Subscription:
+        """Deliver messages of a reply channel, from a thread of the store's, until closed.
+        A message may be lost (a reconnect): whoever waits rechecks."""
+        ...
+
+    def ping(self) -> None:
+        """Raises StoreUnavailable."""
+        ...
+
+
+class Subscription(Protocol):
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- wake-ups
+
+
+class Wakeups(Protocol):
+    """Tells some worker that work waits for a model. Carries no data."""
+
+    def send(self, model: str, token: str) -> None:
+        """Raises StoreUnavailable when the broker does not take it."""
+        ...
+
+
+# ---------------------------------------------------------------- catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """One version on one child. ``state`` as TensorFlow Serving names it:
+    START, LOADING, AVAILABLE, UNLOADING, END; ``error`` is empty unless it failed."""
+
+    model: str
+    version: int
+    state: str
+    error: str = ""
+    load_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """One worker child's sign of life."""
+
+    consumer: str
+    host: str
+    pid: int
+    state: str  # starting, ready, draining, stopped, unhealthy
+    started_us: int
+    models: tuple[VersionStatus, ...] = ()
+    loads: int = 0  # how often this process has loaded a model
+    batches: int = 0
+    age_s: float = 0.0  # filled by the reader
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """What exists in the repository, loaded or not."""
+
+    name: str
+    versions: tuple[int, ...]
+    labels: tuple[tuple[str, int], ...] = ()
+    queue_max_jobs: int = 10_000
+    error: str = ""  # why the repository cannot offer it
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueView:
+    """One consistent reading of the catalogue."""
+
+    models: tuple[ModelEntry, ...] = ()
+    specs: tuple[ModelSpec, ...] = ()
+    workers: tuple[Heartbeat, ...] = ()
+
+
+class CatalogueStore(Protocol):
+    """What the workers publish and the web reads. Models and specs stay; heartbeats expire."""
+
+    def read(self) -> CatalogueView: ...
+
+    def publish_models(self, models: Sequence[ModelEntry]) -> None:
+        """Replace or add these models; others stay (another node's repository may differ)."""
+        ...
+
+    def publish_specs(self, specs: Sequence[ModelSpec]) -> None: ...
+
+    def beat(self, heartbeat: Heartbeat, ttl_s: float) -> None: ...
+
+    def leave(self, consumer: str) -> None:
+        """Forget a child's heartbeat at once."""
+        ...
+
+    def beat_node(self, node: str, ttl_s: float) -> None:
+        """A sign of life of a whole node (a worker's parent process)."""
+        ...
+
+    def lapsed_nodes(self) -> tuple[str, ...]:
+        """Nodes whose sign of life has lapsed and that nobody has forgotten yet."""
+        ...
+
+    def forget_node(self, node: str) -> None:
+        """Its entries are recovered, or it left by itself: drop it and its children's heartbeats."""
+        ...
+
+    def sweeping(self, node: str, ttl_s: float) -> bool:
+        """Whether this node is the one that sweeps now; the right lapses after ``ttl_s``."""
+        ...

@@ -1,0 +1,113 @@
+"""Serves one model for a while: publish a batch, claim the next, run it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from .core.errors import QueueFull, StoreUnavailable
+from .core.ports import Claim, ClaimLimits, Entry, JobStore, Lane, Loss, Outcome, Wakeups
+from .core.spec import BatchPolicy
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = (0.05, 2.0)
+"""First and longest pause while the store does not answer."""
+
+
+class Model(Protocol):
+    """What the executor needs of a model by name; its versions are the registry's business."""
+
+    policy: BatchPolicy
+
+    def run(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """One outcome for each entry, in order; never raises for a bad one."""
+        ...
+
+
+class Executor:
+    """One child's loop over batches.
+
+    ``watch`` surrounds each batch: it renews the lease and sets the hard limit. Once ``draining``
+    says so, no other batch is claimed.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        wakeups: Wakeups,
+        consumer: str,
+        watch: Callable[[Lane, Sequence[Entry]], AbstractContextManager[None]],
+        slice_s: float = 1.0,
+        give_up_s: float = 60.0,
+        draining: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._wakeups, self._consumer, self._watch = store, wakeups, consumer, watch
+        self._slice_s, self._give_up_s = slice_s, give_up_s
+        self._draining, self._monotonic = draining, monotonic
+        self.batches = 0
+
+    def serve(self, name: str, token: str, model: Model) -> None:
+        """Run batches until nothing waits or the time slice is over; then other models have their turn."""
+        lane = Lane(name, self._consumer, token)
+        limits = ClaimLimits(model.policy.max_rows, model.policy.max_bytes)
+        until = self._monotonic() + self._slice_s
+        done: list[Outcome] = []
+        entry_ms = 0.0
+        while True:
+            more = self._monotonic() < until and not self._draining()
+            claim = self._step(lane, done, limits if more else None, entry_ms)
+            if not claim.entries:
+                return
+            started = self._monotonic()
+            with self._watch(lane, claim.entries):
+                done = model.run(claim.entries)
+            self.batches += 1
+            entry_ms = (self._monotonic() - started) * 1000 / len(claim.entries)
+
+    def give_way(self, name: str, token: str) -> None:
+        """Claim nothing; whoever can serve this model is woken if work waits."""
+        self._step(Lane(name, self._consumer, token), (), None, 0.0)
+
+    def _step(self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float) -> Claim:
+        try:
+            claim = self._store.step(lane, done, limits, entry_ms)
+        except (StoreUnavailable, QueueFull) as error:
+            log.warning("store lost at a step of %s, holding %d outcomes: %s", lane.model, len(done), error)
+            self._settle(lane, done)
+            return Claim()
+        self._wake(lane.model, claim.wakeup)
+        return claim
+
+    def _settle(self, lane: Lane, done: Sequence[Outcome]) -> None:
+        """Once the store is back: publish what is done, hand back what a lost answer had claimed.
+
+        Publishing twice is harmless (only the first counts). Given up after a minute: then the
+        leases lapse and the entries run again.
+        """
+        pause_s, longest_s = _RETRY_S
+        until = self._monotonic() + self._give_up_s
+        while self._monotonic() < until:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
+            try:
+                self._store.step(lane, done, None)
+                self._store.recover(lane.model, lane.consumer, Loss.HANDBACK)
+                for token in self._store.sweep(lane.model).wakeups:
+                    self._wake(lane.model, token)
+                return
+            except (StoreUnavailable, QueueFull):
+                continue
+        log.error("store away for %.0f s, dropping %d outcomes of %s", self._give_up_s, len(done), lane.model)
+
+    def _wake(self, model: str, token: str | None) -> None:
+        if not token:
+            return
+        try:
+            self._wakeups.send(model, token)
+        except StoreUnavailable as error:
+            log.warning("wake-up of %s not sent, the sweeper will: %s", model, error)

@@ -1,0 +1,60 @@
+"""What parent and children must know of each other even when one hangs: memory shared across the fork."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+
+_CHILD = struct.Struct("dq")  # moment when its batch must be over; starts that failed in a row
+_HEAD = 8
+MAX_CHILDREN = 4096
+
+
+class Board:
+    """One for a node, to be made before the fork. Children are told apart by their index in the pool.
+
+    Moments are of the monotonic clock, which all processes of a host share.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _HEAD + _CHILD.size * MAX_CHILDREN)
+
+    @property
+    def draining(self) -> bool:
+        """The node is shutting down: finish the batch, take no other."""
+        return self._memory[0] != 0
+
+    def drain(self) -> None:
+        self._memory[0] = 1
+
+    def limit(self, index: int, timeout_s: float) -> None:
+        """The batch that starts now must be over in that time."""
+        self._write(index, time.monotonic() + timeout_s, 0)
+
+    def clear(self, index: int) -> None:
+        """No batch runs; the child is well."""
+        self._write(index, 0.0, 0)
+
+    def end(self, index: int) -> None:
+        """The child is dead: its batch is over, its failed starts stay counted."""
+        self._write(index, 0.0, self._read(index)[1])
+
+    def overdue(self, index: int) -> bool:
+        return 0.0 < self._read(index)[0] < time.monotonic()
+
+    def start_failed(self, index: int) -> int:
+        """Count one more failed start; returns how many there were in a row."""
+        failures = self._read(index)[1] + 1
+        self._write(index, 0.0, failures)
+        return failures
+
+    def failed_starts(self, index: int) -> int:
+        return self._read(index)[1]
+
+    def _read(self, index: int) -> tuple[float, int]:
+        until, failures = _CHILD.unpack_from(self._memory, _HEAD + index * _CHILD.size)
+        return until, failures
+
+    def _write(self, index: int, until: float, failures: int) -> None:
+        _CHILD.pack_into(self._memory, _HEAD + index * _CHILD.size, until, failures)

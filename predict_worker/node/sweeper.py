@@ -1,0 +1,105 @@
+"""The parent's thread beside the event loop: sweeps the queues and recovers what the dead held."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from ..core.errors import PredictionError
+from ..core.ports import CatalogueStore, JobStore, Loss, Wakeups
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 0.5
+NODE_TTL_S = 5.0
+"""A node silent for so long is lost, with all its children."""
+
+
+class Sweeper:
+    """Every node beats and recovers its own dead children; one of all nodes at a time sweeps for all."""
+
+    def __init__(
+        self, store: JobStore, catalogue: CatalogueStore, wakeups: Wakeups, node: str, served: Callable[[], Iterable[str]]
+    ) -> None:
+        self._store, self._catalogue, self._wakeups = store, catalogue, wakeups
+        self._node, self._served = node, served
+        self._lost: queue.SimpleQueue[tuple[str, Loss]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread after the deaths it has been told of."""
+        self._stopping.set()
+        self._lost.put(("", Loss.HANDBACK))
+        self._thread.join(timeout=5)
+
+    def child_lost(self, consumer: str, loss: Loss) -> None:
+        """May be called from the event loop: returns at once."""
+        self._lost.put((consumer, loss))
+
+    def _run(self) -> None:
+        due = 0.0
+        while True:
+            try:
+                consumer, loss = self._lost.get(timeout=max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                self._attempt(self.sweep)
+                due = time.monotonic() + SWEEP_S
+                continue
+            if consumer:
+                self._attempt(lambda lost=(consumer, loss): self._recover_child(*lost))
+            elif self._stopping.is_set():
+                return
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except PredictionError as error:
+            log.warning("sweeper: %s", error)
+        except Exception:
+            # The thread must outlive what it did not foresee: nobody else does its work.
+            log.exception("sweeper")
+
+    def _recover_child(self, consumer: str, loss: Loss) -> None:
+        try:
+            self.recover(consumer, loss)
+            self._catalogue.leave(consumer)
+        except PredictionError:
+            self._lost.put((consumer, loss))
+            time.sleep(SWEEP_S)
+            raise
+
+    def recover(self, consumer: str, loss: Loss) -> None:
+        """A consumer, or with a trailing colon a whole node, is lost: rerun what it held."""
+        for model in self._models():
+            count = self._store.recover(model, consumer, loss)
+            if count:
+                log.warning("%s lost (%s) with %d entries of %s: they run again", consumer, loss, count, model)
+            self._sweep_model(model)
+
+    def sweep(self) -> None:
+        self._catalogue.beat_node(self._node, NODE_TTL_S)
+        if not self._catalogue.sweeping(self._node, 4 * SWEEP_S):
+            return
+        for node in self._catalogue.lapsed_nodes():
+            self.recover(f"{node}:", Loss.NODE)
+            self._catalogue.forget_node(node)
+        for model in self._models():
+            self._sweep_model(model)
+
+    def _sweep_model(self, model: str) -> None:
+        swept = self._store.sweep(model)
+        for token in swept.wakeups:
+            self._wakeups.send(model, token)
+        if swept.expired or swept.reclaimed:
+            log.warning("%s: %d jobs expired, %d leases lapsed", model, swept.expired, swept.reclaimed)
+
+    def _models(self) -> set[str]:
+        known = {entry.name for entry in self._catalogue.read().models}
+        return known | set(self._served())

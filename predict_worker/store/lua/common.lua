@@ -1,0 +1,121 @@
+-- Shared by every script; comes after the key functions of keys.py.
+-- All moments are microseconds of Redis' own clock: clocks of hosts differ.
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local PRIORITIES = {'high', 'normal', 'low'}
+local FINAL = {succeeded = true, failed = true, cancelled = true, expired = true}
+
+-- Lua would print a large number as 1.7e+15.
+local function int(number) return string.format('%.0f', number) end
+
+-- Entries of a model: queued and claimed.
+local function entry_count(model)
+  local count = 0
+  for _, priority in ipairs(PRIORITIES) do
+    count = count + redis.call('XLEN', queue_key(model, priority))
+  end
+  return count
+end
+
+-- Entries that nobody has claimed yet, and reruns.
+local function waiting_count(model)
+  local count = redis.call('LLEN', suspects_key(model))
+  for _, priority in ipairs(PRIORITIES) do
+    local stream = queue_key(model, priority)
+    local length = redis.call('XLEN', stream)
+    if length > 0 then
+      local pending = redis.pcall('XPENDING', stream, GROUP)
+      count = count + length - (pending.err and 0 or pending[1])
+    end
+  end
+  return count
+end
+
+local function ready_children(model)
+  return redis.call('ZCOUNT', ready_key(model), '(' .. int(now), '+inf')
+end
+
+-- As many wake-ups as the work is worth: another child pays once the entries in the system
+-- stand for more than spread_us of one child's time.
+local function wanted_slots(model)
+  local entry_us = tonumber(redis.call('HGET', model_key(model), 'entry_us') or '0')
+  local wanted = math.ceil(entry_count(model) * entry_us / settings.spread_us)
+  return math.max(1, math.min(wanted, ready_children(model)))
+end
+
+local function alive_slots(model)
+  return redis.call('ZCOUNT', slots_key(model), '(' .. int(now), '+inf')
+end
+
+-- A token to publish, or false if enough wake-ups are alive. A `sent` slot is the token itself,
+-- which ends in its interval; a `running` slot is '@' and the consumer.
+local function wake(model)
+  local alive = alive_slots(model)
+  if alive > 0 and alive >= wanted_slots(model) then return false end
+  local slots, interval = slots_key(model), settings.sent_retry_us
+  local lapsed = redis.call('ZRANGEBYSCORE', slots, '-inf', int(now), 'LIMIT', 0, 1)[1]
+  if lapsed then
+    redis.call('ZREM', slots, lapsed)
+    local before = string.match(lapsed, '^%d+%-%d+%-(%d+)$')
+    if before then interval = math.min(tonumber(before) * 2, settings.sent_retry_max_us) end
+  end
+  local number = redis.call('HINCRBY', model_key(model), 'wakeups', 1)
+  local token = string.match(base, '{(%d+)}') .. '-' .. number .. '-' .. int(interval)
+  redis.call('ZADD', slots, int(now + interval), token)
+  return token
+end
+
+-- XACK first: at maxmemory a script whose first write needs memory is refused.
+-- Answers whether the entry was still pending.
+local function acknowledge(stream, entry_id)
+  local pending = redis.call('XACK', stream, GROUP, entry_id) == 1
+  if redis.call('XDEL', stream, entry_id) == 1 then redis.call('DECR', entries_key()) end
+  return pending
+end
+
+-- Takes every entry of a job out of its queue, with its inputs. Those of a queued job count as
+-- claimed: positions are measured by what has left the queue.
+local function remove_entries(job_id, model, priority, entry_ids, state)
+  local range = 0
+  for entry_id in string.gmatch(entry_ids or '', '[^,]+') do
+    acknowledge(queue_key(model, priority), entry_id)
+    redis.call('UNLINK', in_key(job_id, range))
+    range = range + 1
+  end
+  if state == 'queued' then redis.call('HINCRBY', model_key(model), 'claimed', range) end
+end
+
+-- One message for each channel and script; sent by send_replies().
+local outbox = {}
+local function reply(channels, frame)
+  for channel in string.gmatch(channels or '', '[^,]+') do
+    local box = outbox[channel]
+    if not box then box = {size = 0}; outbox[channel] = box end
+    box[#box + 1] = frame
+    box.size = box.size + #frame
+  end
+end
+
+local NO_PAYLOAD = 4294967295
+local function id_frame(job_id)
+  return struct.pack('>I4I4', #job_id, NO_PAYLOAD) .. job_id
+end
+
+local function send_replies()
+  for channel, box in pairs(outbox) do
+    redis.call('PUBLISH', REPLY .. channel, table.concat(box))
+  end
+end
+
+-- Gives a job its final state; its entries are dealt with by the caller.
+local function end_job(job_id, model, state, ...)
+  redis.call('HSET', job_key(job_id), 'state', state, 'finished', int(now), ...)
+  redis.call('PEXPIRE', job_key(job_id), settings.record_ttl_ms)
+  redis.call('ZREM', deadlines_key(model), job_id)
+end
+
+local function expire_job(job_id, model, channels)
+  end_job(job_id, model, 'expired')
+  reply(channels, id_frame(job_id))
+end

@@ -1,0 +1,40 @@
+-- A consumer, or all of a node, is lost: its entries wait for a rerun, each alone.
+-- ARGV: model, consumer or 'node:', loss. Returns the number of entries.
+local model, lost, loss = ARGV[1], ARGV[2], ARGV[3]
+local slots = slots_key(model)
+
+local function matches(consumer)
+  if consumer == SUSPECTS then return false end
+  return consumer == lost or (string.sub(lost, -1) == ':' and string.sub(consumer, 1, #lost) == lost)
+end
+
+local held = {}  -- consumer -> {{priority, entry id}, …}
+for _, priority in ipairs(PRIORITIES) do
+  local stream = queue_key(model, priority)
+  local consumers = redis.call('EXISTS', stream) == 1 and redis.pcall('XINFO', 'CONSUMERS', stream, GROUP) or {}
+  for _, info in ipairs(consumers) do
+    local consumer = info[2]
+    if matches(consumer) then
+      held[consumer] = held[consumer] or {}
+      for _, pending in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', 10000, consumer)) do
+        table.insert(held[consumer], {priority, pending[1]})
+      end
+    end
+  end
+end
+
+local count = 0
+for consumer, entries in pairs(held) do
+  for _, entry in ipairs(entries) do
+    lose(model, entry[1], entry[2], loss, #entries == 1)
+    count = count + 1
+  end
+  redis.call('ZREM', slots, '@' .. consumer)
+  redis.call('ZREM', ready_key(model), loss ~= 'handback' and consumer or '')
+  for _, priority in ipairs(PRIORITIES) do
+    -- Safe here only: within this script nothing of it is pending any more.
+    redis.pcall('XGROUP', 'DELCONSUMER', queue_key(model, priority), GROUP, consumer)
+  end
+end
+send_replies()
+return count

@@ -1,0 +1,195 @@
+-- Publish a finished batch and claim the next one: the only call of a batch.
+-- ARGV: model, consumer, token, entry_us, max_rows (0: give way), max_bytes, number of
+--       outcomes, then for each: priority, entry id, job id, range, payload, staged payload or '',
+--       facts (JSON), error (JSON) or ''.
+-- Returns {wake-up or '', {priority, entry id, job id, range, rows, header, payload or false,
+--          queue_us, attempt}, …}
+local model, consumer, token = ARGV[1], ARGV[2], ARGV[3]
+local entry_us, max_rows, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local slots = slots_key(model)
+local mine = '@' .. consumer
+
+-- The first write needs no memory, so that a full Redis can be drained.
+local called = redis.call('ZREM', slots, token) == 1
+
+local FRAME_PAYLOAD, FRAME_TOTAL = 16384, 1048576
+
+local function end_frame(job_id, state, job, facts, failure, payload)
+  local meta = table.concat({job_id, state, job.started, int(now), job.attempts, facts, failure}, '\n')
+  if payload and #payload > FRAME_PAYLOAD then return id_frame(job_id) end
+  return struct.pack('>I4I4', #meta, payload and #payload or NO_PAYLOAD) .. meta .. (payload or '')
+end
+
+local function keep(job_id, range, payload, staged)
+  if staged ~= '' then
+    if redis.call('EXISTS', stage_key(staged)) == 1 then
+      redis.call('RENAME', stage_key(staged), out_key(job_id, range))
+      redis.call('PEXPIRE', out_key(job_id, range), settings.result_ttl_ms)
+    end
+  else
+    redis.call('SET', out_key(job_id, range), payload, 'PX', settings.result_ttl_ms)
+  end
+end
+
+local function finish(priority, entry_id, job_id, range, payload, staged, facts, failure)
+  local pending = acknowledge(queue_key(model, priority), entry_id)
+  local raw = redis.call('HMGET', job_key(job_id), 'state', 'left', 'ranges', 'reply', 'deadline',
+    'started', 'attempts', 'error', 'history')
+  local job = {started = raw[6] or '', attempts = raw[7] or '1'}
+  if not pending or not raw[1] or FINAL[raw[1]] then
+    if staged ~= '' then redis.call('UNLINK', stage_key(staged)) end
+    return
+  end
+  redis.call('UNLINK', in_key(job_id, range))
+  if raw[5] and now > tonumber(raw[5]) then
+    if staged ~= '' then redis.call('UNLINK', stage_key(staged)) end
+    expire_job(job_id, model, raw[4])
+    return
+  end
+  if failure == '' then
+    keep(job_id, range, payload, staged)
+  elseif not raw[8] then
+    redis.call('HSET', job_key(job_id), 'error', failure)
+  end
+  local left = tonumber(raw[2])
+  if left > 1 then
+    redis.call('HINCRBY', job_key(job_id), 'left', -1)
+    return
+  end
+  local first_failure = raw[8] or failure
+  local state = first_failure == '' and 'succeeded' or 'failed'
+  end_job(job_id, model, state, 'left', 0, 'facts', facts, 'expires', int(now + settings.result_ttl_ms * 1000))
+  if raw[4] then
+    local whole = tonumber(raw[3]) == 1 and staged == '' and not raw[9]
+    local sent = state == 'succeeded' and payload or nil
+    local frame = whole and end_frame(job_id, state, job, facts, first_failure, sent) or id_frame(job_id)
+    local box = outbox[raw[4]]
+    if box and box.size + #frame > FRAME_TOTAL then frame = id_frame(job_id) end
+    reply(raw[4], frame)
+  end
+end
+
+for outcome = 0, tonumber(ARGV[7]) - 1 do
+  local at = 8 + 8 * outcome
+  finish(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7])
+end
+
+if entry_us > 0 then
+  local old = tonumber(redis.call('HGET', model_key(model), 'entry_us') or '0')
+  redis.call('HSET', model_key(model), 'entry_us', int(old > 0 and 0.8 * old + 0.2 * entry_us or entry_us))
+end
+
+if max_rows == 0 then
+  redis.call('ZREM', slots, mine)
+  local next_token = waiting_count(model) > 0 and wake(model)
+  send_replies()
+  return {next_token or ''}
+end
+
+-- A wake-up that was replaced meanwhile may still take a free place, else it is a duplicate.
+if not called and not redis.call('ZSCORE', slots, mine) then
+  local alive = alive_slots(model)
+  if alive > 0 and alive >= wanted_slots(model) then
+    send_replies()
+    return {''}
+  end
+end
+
+-- Takes an entry for this consumer, or drops it if its job no longer wants to run.
+local skipped = 0
+local function take(priority, entry)
+  local stream, fields = queue_key(model, priority), entry[2]
+  local job_id, range, rows, bytes, header = fields[2], fields[4], fields[6], fields[8], fields[10]
+  if fields[1] ~= 'j' or not header or not tonumber(rows) or not tonumber(bytes) then
+    acknowledge(stream, entry[1])  -- not written by submit: nobody waits for it
+    return nil
+  end
+  local raw = redis.call('HMGET', job_key(job_id), 'state', 'deadline', 'created', 'started', 'attempts', 'reply')
+  local overdue = raw[2] and now > tonumber(raw[2])
+  if not raw[1] or FINAL[raw[1]] or overdue then
+    acknowledge(stream, entry[1])
+    redis.call('UNLINK', in_key(job_id, range))
+    if raw[1] and not FINAL[raw[1]] then expire_job(job_id, model, raw[6]) end
+    skipped = skipped + 1
+    return nil
+  end
+  local started, attempt = raw[4] or int(now), tonumber(raw[5] or '1')
+  if not raw[4] then
+    redis.call('HSET', job_key(job_id), 'state', 'running', 'started', started, 'attempts', 1)
+  end
+  return {priority, entry[1], job_id, range, rows, header, fields[12] or false,
+    int(tonumber(started) - tonumber(raw[3])), attempt}, tonumber(rows), tonumber(bytes)
+end
+
+local function rerun()
+  while true do
+    local suspect = redis.call('LPOP', suspects_key(model))
+    if not suspect then return nil end
+    local priority, entry_id = string.match(suspect, '^(%a+) (.+)$')
+    local stream = queue_key(model, priority)
+    if #redis.call('XPENDING', stream, GROUP, entry_id, entry_id, 1, SUSPECTS) == 1 then
+      local entry = redis.call('XCLAIM', stream, GROUP, consumer, 0, entry_id)[1]
+      if entry then
+        local taken = take(priority, entry)
+        if taken then
+          taken[9] = redis.call('HINCRBY', job_key(taken[3]), 'attempts', 1)
+          return taken
+        end
+      else
+        redis.call('XACK', stream, GROUP, entry_id)
+      end
+    end
+  end
+end
+
+local function next_entry(stream)
+  if redis.call('XLEN', stream) == 0 then return nil end
+  local answer = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
+  if answer and answer.err then
+    if not string.find(answer.err, 'NOGROUP', 1, true) then error(answer.err) end
+    -- At 0, never $: what is in the stream already was accepted.
+    redis.call('XGROUP', 'CREATE', stream, GROUP, '0')
+    answer = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
+  end
+  return answer and answer[1][2][1]
+end
+
+-- Mostly the urgent first; the others lead every fourth and sixteenth time, so none starves.
+local function order()
+  local turn = redis.call('HINCRBY', model_key(model), 'turn', 1) - 1
+  if turn % 16 == 15 then return {'low', 'normal', 'high'} end
+  if turn % 4 == 3 then return {'normal', 'high', 'low'} end
+  return PRIORITIES
+end
+
+local claim, read, rows, bytes, more = {''}, 0, 0, 0, false
+local suspect = rerun()
+if suspect then
+  claim[2], more = suspect, true
+else
+  for _, priority in ipairs(order()) do
+    local stream = queue_key(model, priority)
+    while not more do
+      local entry = next_entry(stream)
+      if not entry then break end
+      read = read + 1
+      local taken, taken_rows, taken_bytes = take(priority, entry)
+      if taken then
+        claim[#claim + 1] = taken
+        rows, bytes = rows + taken_rows, bytes + taken_bytes
+      end
+      more = rows >= max_rows or bytes >= max_bytes or skipped >= 300
+    end
+  end
+end
+
+if read > 0 then redis.call('HINCRBY', model_key(model), 'claimed', read) end
+
+if #claim > 1 then
+  redis.call('ZADD', slots, int(now + settings.lease_us), mine)
+else
+  redis.call('ZREM', slots, mine)
+end
+if more and waiting_count(model) > 0 then claim[1] = wake(model) or '' end
+send_replies()
+return claim

@@ -1,0 +1,82 @@
+-- Admit and store a job; say which wake-up must be published.
+-- ARGV: id, model, priority, request, deadline_us or '', reply channel, idempotency digest
+--       or '', fingerprint, queue bound of the model, then for each range: rows, bytes, header, payload
+--       ('' if it is in its own key).
+-- Returns {'accepted'|'replayed'|'conflict'|'full'|'full_total'|'full_memory', job id, wake-up or '',
+--          created, position}
+local id, model, priority, request = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local deadline_us, channel, once, fingerprint = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local ranges = (#ARGV - 9) / 4
+
+local function refuse(reason, other_id)
+  for range = 0, ranges - 1 do redis.call('UNLINK', in_key(id, range)) end
+  return {reason, other_id or id, '', '0', 0}
+end
+
+-- The same submit sent again after a broken connection.
+if redis.call('EXISTS', job_key(id)) == 1 then return {'replayed', id, '', '0', 0} end
+if once ~= '' then
+  local known = redis.call('GET', once_key(once))
+  if known then
+    local known_id, known_fingerprint = string.match(known, '^(%S+) (.*)$')
+    if redis.call('EXISTS', job_key(known_id)) == 1 then
+      return refuse(known_fingerprint == fingerprint and 'replayed' or 'conflict', known_id)
+    end
+  end
+end
+
+if entry_count(model) + ranges > tonumber(ARGV[9]) then return refuse('full') end
+if tonumber(redis.call('GET', entries_key()) or '0') + ranges > settings.queue_max_jobs then
+  return refuse('full_total')
+end
+
+-- Redis' own count of its memory, read at most ten times a second.
+local function memory_full()
+  local seen = redis.call('HMGET', memory_key(), 'at', 'used', 'max')
+  if not seen[1] or now - tonumber(seen[1]) > 100000 or now < tonumber(seen[1]) then
+    local info = redis.call('INFO', 'memory')
+    seen = {int(now), string.match(info, 'used_memory:(%d+)'), string.match(info, 'maxmemory:(%d+)')}
+    return seen, true
+  end
+  return seen, false
+end
+local seen, fresh = memory_full()
+local used, maximum, bytes = tonumber(seen[2]), tonumber(seen[3]), 0
+for range = 0, ranges - 1 do bytes = bytes + tonumber(ARGV[11 + 4 * range]) end
+if maximum > 0 and used + bytes > maximum * settings.max_memory_share then return refuse('full_memory') end
+for range = 0, ranges - 1 do
+  -- A payload of its own was refused by a full Redis, or lost: nothing may be half stored.
+  if ARGV[13 + 4 * range] == '' and redis.call('EXISTS', in_key(id, range)) == 0 then
+    return refuse('full_memory')
+  end
+end
+
+local before = redis.call('HINCRBY', model_key(model), 'submitted', ranges) - ranges
+redis.call('HSET', memory_key(), 'at', seen[1], 'used', int(used + bytes), 'max', seen[3])
+local entry_ids = {}
+for range = 0, ranges - 1 do
+  local at = 10 + 4 * range
+  local fields = {'j', id, 'k', range, 'n', ARGV[at], 'b', ARGV[at + 1], 'h', ARGV[at + 2]}
+  if ARGV[at + 3] ~= '' then
+    fields[11], fields[12] = 'p', ARGV[at + 3]
+  else
+    redis.call('PERSIST', in_key(id, range))
+  end
+  entry_ids[range + 1] = redis.call('XADD', queue_key(model, priority), '*', unpack(fields))
+end
+redis.call('INCRBY', entries_key(), ranges)
+local job = {'v', 1, 'state', 'queued', 'model', model, 'priority', priority, 'request', request,
+  'created', int(now), 'before', before, 'ranges', ranges, 'left', ranges,
+  'entries', table.concat(entry_ids, ',')}
+if channel ~= '' then job[#job + 1] = 'reply'; job[#job + 1] = channel end
+if deadline_us ~= '' then
+  local deadline = int(now + tonumber(deadline_us))
+  job[#job + 1] = 'deadline'; job[#job + 1] = deadline
+  redis.call('ZADD', deadlines_key(model), deadline, id)
+end
+redis.call('HSET', job_key(id), unpack(job))
+if once ~= '' then
+  redis.call('SET', once_key(once), id .. ' ' .. fingerprint, 'PX', settings.record_ttl_ms)
+end
+local claimed = tonumber(redis.call('HGET', model_key(model), 'claimed') or '0')
+return {'accepted', id, wake(model) or '', int(now), math.max(0, before - claimed)}

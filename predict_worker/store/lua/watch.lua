@@ -1,0 +1,12 @@
+-- Ask for a message on one more reply channel when the job is final, or no longer ask for it.
+-- ARGV: job id, channel, 'add' or 'remove'.
+local id, channel = ARGV[1], ARGV[2]
+local raw = redis.call('HMGET', job_key(id), 'state', 'reply')
+if not raw[1] or FINAL[raw[1]] then return 0 end
+local channels = {}
+for known in string.gmatch(raw[2] or '', '[^,]+') do
+  if known ~= channel then channels[#channels + 1] = known end
+end
+if ARGV[3] == 'add' then channels[#channels + 1] = channel end
+redis.call('HSET', job_key(id), 'reply', table.concat(channels, ','))
+return 1

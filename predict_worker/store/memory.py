@@ -1,0 +1,165 @@
+"""The job store in memory: the twin of the Redis store, for tests and the eager mode."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ..core.errors import JobConflict
+from ..core.job import Job, JobState, NewJob
+from ..core.ports import (
+    Accepted,
+    Claim,
+    ClaimLimits,
+    Entry,
+    Finished,
+    Lane,
+    Loss,
+    Outcome,
+    QueueStats,
+    Subscription,
+    Swept,
+)
+from .config import StoreConfig
+from .memory_transitions import Transitions
+
+
+def unix_micros() -> int:
+    return time.time_ns() // 1000
+
+
+class MemoryJobStore:
+    """Implements :class:`predict_worker.core.ports.JobStore` in one process, under one lock.
+
+    ``ready_children`` says how many children have a model loaded: no more than that are ever woken.
+    What has outlived its time is forgotten when it is next asked for.
+    """
+
+    def __init__(self, config: StoreConfig, now: Callable[[], int] = unix_micros) -> None:
+        self.ready_children: dict[str, int] = {}
+        self._config, self._clock = config, now
+        self._lock = threading.Lock()
+        self._table = Transitions(config, self.ready_children)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[int]:
+        """All or nothing for every other thread; yields the moment and sends the replies at its end."""
+        with self._lock:
+            try:
+                yield self._clock()
+            finally:
+                self._table.replies.flush()
+
+    def submit(self, new: NewJob) -> Accepted:
+        with self._transaction() as now:
+            earlier = self._table.earlier(new, now)
+            if earlier is not None:
+                return Accepted(self._table.view(earlier), replayed=True)
+            record = self._table.admit(new, now)
+            return Accepted(self._table.view(record), self._table.wake_if_waiting(new.model, now))
+
+    def get(self, job_id: str) -> Job:
+        with self._transaction() as now:
+            return self._table.view(self._table.read(job_id, now))
+
+    def result(self, job_id: str) -> tuple[Job, tuple[bytes, ...] | None]:
+        with self._transaction() as now:
+            record = self._table.read(job_id, now)
+            outputs = tuple(part for part in record.outputs if part is not None)
+            whole = record.state is JobState.SUCCEEDED and len(outputs) == len(record.outputs)
+            return self._table.view(record), outputs if whole else None
+
+    def cancel(self, job_id: str) -> Job:
+        with self._transaction() as now:
+            record = self._table.known(job_id, now)
+            if record.state.final and record.state is not JobState.CANCELLED:
+                raise JobConflict(f"job {job_id!r} is {record.state.value}")
+            if not record.state.final:
+                self._table.end(record, JobState.CANCELLED, now)
+            return self._table.view(record)
+
+    def delete(self, job_id: str) -> None:
+        with self._transaction() as now:
+            record = self._table.known(job_id, now)
+            self._table.forget(record)
+            self._table.replies.add(record.channels, Finished(job_id))
+
+    def watch(self, job_id: str, reply_to: str) -> Job:
+        with self._transaction() as now:
+            record = self._table.read(job_id, now)
+            record.channels[reply_to] = None
+            return self._table.view(record)
+
+    def delivered(self, job_ids: Sequence[str]) -> None:
+        with self._transaction() as now:
+            for record in [self._table.find(job_id, now) for job_id in job_ids]:
+                if record is not None and record.expires is not None:
+                    record.expires = min(record.expires, now + int(self._config.delivered_ttl_s * 1e6))
+
+    def step(
+        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0
+    ) -> Claim:
+        with self._transaction() as now:
+            queue = self._table.queue(lane.model)
+            for outcome in done:
+                self._table.finish(queue, outcome, now)
+            queue.measured(entry_ms)
+            if limits is None:
+                queue.give_way(lane.token, lane.consumer)
+                return Claim(wakeup=self._table.wake_if_waiting(lane.model, now))
+            if not queue.answer(lane.token, lane.consumer, now, self._table.ready(lane.model)):
+                return Claim()
+            entries, more = self._table.claim(queue, lane, limits, now)
+            if entries:
+                queue.run(lane.consumer, self._table.lapse(now))
+            else:
+                queue.free([lane.consumer])
+            return Claim(entries, self._table.wake_if_waiting(lane.model, now) if more else None)
+
+    def renew(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        with self._transaction() as now:
+            self._table.queue(lane.model).renew(
+                lane.consumer, [e.id for e in entries], self._table.lapse(now)
+            )
+
+    def release_wakeup(self, model: str, token: str) -> None:
+        with self._transaction():
+            self._table.queue(model).release(token)
+
+    def recover(self, model: str, consumer: str, loss: Loss) -> int:
+        with self._transaction() as now:
+            queue = self._table.queue(model)
+            held = queue.held_by(consumer)
+            lost = [(entry, len(entries) == 1) for entries in held.values() for entry in entries]
+            queue.free(queue.running_for(consumer))
+            self._table.lose(queue, lost, loss, now)
+            return len(lost)
+
+    def sweep(self, model: str) -> Swept:
+        with self._transaction() as now:
+            queue = self._table.queue(model)
+            expired = self._table.expire_overdue(model, now)
+            lapsed = [entry for entry in queue.claimed.values() if entry.leased_until <= now]
+            queue.free([entry.consumer for entry in lapsed if entry.consumer])
+            self._table.lose(queue, [(entry, False) for entry in lapsed], Loss.NODE, now)
+            token = self._table.wake_if_waiting(model, now)
+            return Swept((token,) if token else (), expired, len(lapsed))
+
+    def stats(self, model: str) -> QueueStats:
+        with self._transaction():
+            queue = self._table.queue(model)
+            return QueueStats(queue.waits, len(queue.claimed), queue.entry_ms, self._table.ready(model))
+
+    def dead(self, model: str, limit: int = 100) -> tuple[str, ...]:
+        with self._transaction() as now:
+            letters = reversed(list(self._table.queue(model).dead))
+            return tuple(job_id for job_id in letters if self._table.find(job_id, now))[:limit]
+
+    def subscribe(self, channel: str, deliver: Callable[[Sequence[Finished]], None]) -> Subscription:
+        with self._lock:
+            return self._table.replies.subscribe(channel, deliver)
+
+    def ping(self) -> None:
+        """Memory always answers."""

@@ -1,0 +1,65 @@
+"""The catalogue and the wake-ups in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ..core.errors import StoreUnavailable
+from ..core.ports import CatalogueView, Heartbeat, ModelEntry
+from ..core.spec import ModelSpec
+from .memory import unix_micros
+
+
+class MemoryCatalogue:
+    """Implements :class:`predict_worker.core.ports.CatalogueStore` in one process."""
+
+    def __init__(self, now: Callable[[], int] = unix_micros) -> None:
+        self._clock = now
+        self._lock = threading.Lock()
+        self._models: dict[str, ModelEntry] = {}
+        self._specs: dict[tuple[str, int], ModelSpec] = {}
+        self._beats: dict[str, tuple[Heartbeat, int, int]] = {}  # with its moment and its end
+
+    def read(self) -> CatalogueView:
+        with self._lock:
+            now = self._clock()
+            self._beats = {consumer: beat for consumer, beat in self._beats.items() if beat[2] > now}
+            return CatalogueView(
+                tuple(self._models[name] for name in sorted(self._models)),
+                tuple(self._specs[key] for key in sorted(self._specs)),
+                tuple(
+                    replace(beat, age_s=(now - at) / 1e6) for _, (beat, at, _) in sorted(self._beats.items())
+                ),
+            )
+
+    def publish_models(self, models: Sequence[ModelEntry]) -> None:
+        with self._lock:
+            self._models.update((model.name, model) for model in models)
+
+    def publish_specs(self, specs: Sequence[ModelSpec]) -> None:
+        with self._lock:
+            self._specs.update(((spec.name, spec.version), spec) for spec in specs)
+
+    def beat(self, heartbeat: Heartbeat, ttl_s: float) -> None:
+        with self._lock:
+            now = self._clock()
+            self._beats[heartbeat.consumer] = heartbeat, now, now + int(ttl_s * 1e6)
+
+    def leave(self, consumer: str) -> None:
+        with self._lock:
+            self._beats.pop(consumer, None)
+
+
+class MemoryWakeups:
+    """Implements :class:`predict_worker.core.ports.Wakeups` by a list; refuses while ``failing``."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+        self.failing = False
+
+    def send(self, model: str, token: str) -> None:
+        if self.failing:
+            raise StoreUnavailable("the broker does not answer")
+        self.sent.append((model, token))

@@ -1,0 +1,239 @@
+"""Every change of a job in memory. Holds no lock and reads no clock: its caller does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
+
+from ..core.errors import IdempotencyConflict, JobNotFound, QueueFull
+from ..core.job import Job, JobError, JobState, NewJob
+from ..core.ports import ClaimLimits, Entry, Finished, Lane, Loss, Outcome
+from .config import SKIPPED_PER_STEP, StoreConfig
+from .memory_queue import ModelQueue
+from .memory_replies import Replies
+from .memory_state import JobRecord, QueuedEntry
+
+
+class Transitions:
+    """Jobs by id and queues by model. Every ``now`` is in Unix microseconds."""
+
+    def __init__(self, config: StoreConfig, ready_children: dict[str, int]) -> None:
+        self.replies = Replies()
+        self.jobs: dict[str, JobRecord] = {}
+        self._config, self._ready = config, ready_children
+        self._once: dict[tuple[str, str], tuple[str, str]] = {}  # -> job id, fingerprint
+        self._queues: dict[str, ModelQueue] = {}
+        self._entry_ids = map(str, count(1))
+
+    # ------------------------------------------------------------ reading
+
+    def queue(self, model: str) -> ModelQueue:
+        return self._queues.setdefault(model, ModelQueue(self._config))
+
+    def ready(self, model: str) -> int:
+        return self._ready.get(model, 0)
+
+    def view(self, record: JobRecord) -> Job:
+        return record.view(self.queue(record.new.model).gone)
+
+    def find(self, job_id: str, now: int) -> JobRecord | None:
+        """The job, less what has outlived its time."""
+        record = self.jobs.get(job_id)
+        if record is None:
+            return None
+        if record.finished is not None and now >= record.finished + self._config.record_ttl_s * 1e6:
+            self.forget(record)
+            return None
+        if record.expires is not None and now >= record.expires:
+            record.outputs = [None] * len(record.outputs)
+        return record
+
+    def known(self, job_id: str, now: int) -> JobRecord:
+        """Raises JobNotFound."""
+        record = self.find(job_id, now)
+        if record is None:
+            raise JobNotFound(job_id)
+        return record
+
+    def read(self, job_id: str, now: int) -> JobRecord:
+        """The job, expired if it waited past its deadline. Raises JobNotFound."""
+        record = self.known(job_id, now)
+        self.expire_queued(record, now)
+        return record
+
+    def wake_if_waiting(self, model: str, now: int) -> str | None:
+        queue = self.queue(model)
+        return queue.wake(now, self.ready(model)) if queue.waits else None
+
+    # ------------------------------------------------------------ submit
+
+    def earlier(self, new: NewJob, now: int) -> JobRecord | None:
+        """The job of an earlier submit of the same. Raises IdempotencyConflict."""
+        if new.idempotency_key is not None and (new.owner, new.idempotency_key) in self._once:
+            job_id, fingerprint = self._once[new.owner, new.idempotency_key]
+            record = self.find(job_id, now)
+            if record and fingerprint != new.fingerprint:
+                raise IdempotencyConflict(
+                    f"idempotency key {new.idempotency_key!r} belongs to job {job_id!r}"
+                )
+            if record:
+                return record
+        return self.find(new.id, now)
+
+    def admit(self, new: NewJob, now: int) -> JobRecord:
+        """Store a job. Raises QueueFull, and then nothing is stored."""
+        queue = self.queue(new.model)
+        if queue.entries + len(new.ranges) > new.queue_max_jobs:
+            raise QueueFull(f"{queue.entries} jobs wait or run for model {new.model!r}")
+        total = sum(other.entries for other in self._queues.values())
+        if total + len(new.ranges) > self._config.queue_max_jobs:
+            raise QueueFull(f"{total} jobs wait or run in all")
+        entries = tuple(
+            QueuedEntry(next(self._entry_ids), new.id, index, part.rows, len(part.payload), new.priority)
+            for index, part in enumerate(new.ranges)
+        )
+        record = self.jobs[new.id] = JobRecord.of(new, now, queue.submitted, entries)
+        for entry in entries:
+            queue.add(entry)
+        if new.idempotency_key is not None:
+            self._once[new.owner, new.idempotency_key] = new.id, new.fingerprint
+        return record
+
+    # ------------------------------------------------------------ ends
+
+    def end(self, record: JobRecord, state: JobState, now: int) -> None:
+        """Give a job its final state; its entries leave the queue, its inputs go."""
+        record.ended(state, now)
+        self._withdraw(record)
+        record.inputs = [None] * len(record.inputs)
+        told = record.end(now) if state in (JobState.SUCCEEDED, JobState.FAILED) else None
+        whole = told is not None and (state is JobState.FAILED or len(record.outputs) == 1)
+        payload = record.outputs[0] if state is JobState.SUCCEEDED else None
+        message = Finished(record.new.id, told, payload) if whole else Finished(record.new.id)
+        self.replies.add(record.channels, message)
+
+    def expire_queued(self, record: JobRecord, now: int) -> bool:
+        overdue = record.state is JobState.QUEUED and record.overdue(now)
+        if overdue:
+            self.end(record, JobState.EXPIRED, now)
+        return overdue
+
+    def expire_overdue(self, model: str, now: int) -> int:
+        return sum(self.expire_queued(r, now) for r in self.jobs.values() if r.new.model == model)
+
+    def forget(self, record: JobRecord) -> None:
+        """Remove a job and all that belongs to it."""
+        self._withdraw(record)
+        self.queue(record.new.model).dead.pop(record.new.id, None)
+        if record.new.idempotency_key is not None:
+            self._once.pop((record.new.owner, record.new.idempotency_key), None)
+        del self.jobs[record.new.id]
+
+    def _withdraw(self, record: JobRecord) -> None:
+        for entry in record.entries:
+            self.queue(record.new.model).remove(entry)
+
+    def finish(self, queue: ModelQueue, outcome: Outcome, now: int) -> None:
+        """Make an outcome visible, if its entry is still pending and its job still wants it."""
+        record = self.find(outcome.entry.job_id, now)
+        if record is None or record.state.final:
+            return
+        if not queue.remove(record.entries[outcome.entry.range_index]):
+            return
+        if record.overdue(now):
+            self.end(record, JobState.EXPIRED, now)
+            return
+        record.came_out(outcome)
+        if record.ranges_left:
+            return
+        if record.error is not None:
+            record.error = replace(record.error, attempts=tuple(record.history))
+            self.end(record, JobState.FAILED, now)
+        else:
+            record.expires = now + int(self._config.result_ttl_s * 1e6)
+            self.end(record, JobState.SUCCEEDED, now)
+
+    # ------------------------------------------------------------ claims
+
+    def claim(
+        self, queue: ModelQueue, lane: Lane, limits: ClaimLimits, now: int
+    ) -> tuple[tuple[Entry, ...], bool]:
+        """The next entries, and whether the claim stopped before it had seen all that waits."""
+        rerun = self._rerun(queue, lane, now)
+        if rerun is not None:
+            return (rerun,), True
+        taken: list[Entry] = []
+        rows = size = skipped = 0
+        for waiting in queue.next_waiting():
+            entry = self._take(queue, waiting, lane, now)
+            if entry is None:
+                skipped += 1
+            else:
+                taken.append(entry)
+                rows, size = rows + entry.rows, size + waiting.size
+            if rows >= limits.max_rows or size >= limits.max_bytes or skipped >= SKIPPED_PER_STEP:
+                return tuple(taken), True
+        return tuple(taken), False
+
+    def _rerun(self, queue: ModelQueue, lane: Lane, now: int) -> Entry | None:
+        while queue.suspects:
+            entry = self._take(queue, next(iter(queue.suspects.values())), lane, now)
+            if entry is not None:
+                return entry
+        return None
+
+    def _take(self, queue: ModelQueue, waiting: QueuedEntry, lane: Lane, now: int) -> Entry | None:
+        """Claim an entry, or drop it if its job no longer wants to run."""
+        record = self.jobs[waiting.job_id]
+        if record.overdue(now):
+            self.end(record, JobState.EXPIRED, now)
+            return None
+        queue.claim(waiting, lane.consumer, self.lapse(now))
+        return record.claimed(waiting, now)
+
+    def lapse(self, now: int) -> int:
+        """When a lease given now ends."""
+        return now + int(self._config.lease_s * 1e6)
+
+    # ------------------------------------------------------------ losses
+
+    def lose(self, queue: ModelQueue, held: Iterable[tuple[QueuedEntry, bool]], loss: Loss, now: int) -> None:
+        """Entries, each with whether its consumer ran it alone, wait for a rerun.
+
+        However many of its ranges are lost with a node, a job counts one loss.
+        """
+        lost: set[str] = set()
+        for entry, alone in held:
+            record = self.jobs[entry.job_id]
+            if record.state.final:
+                continue
+            queue.suspect(entry)
+            if loss is Loss.HANDBACK:
+                continue
+            record.lost(entry.attempt, loss, alone, now)
+            if loss is Loss.NODE:
+                record.node_losses += entry.job_id not in lost
+                lost.add(entry.job_id)
+            else:
+                record.strikes += alone
+            if (
+                record.strikes >= self._config.max_strikes
+                or record.node_losses >= self._config.max_node_losses
+            ):
+                self._bury(queue, record, loss, now)
+
+    def _bury(self, queue: ModelQueue, record: JobRecord, loss: Loss, now: int) -> None:
+        """The job fails and is kept, with its inputs, in the dead letters."""
+        late = loss is Loss.TIMEOUT
+        detail = f"given up after {record.strikes} deaths of a worker process that ran this job alone"
+        record.error = JobError(
+            "timeout" if late else "worker_died",
+            "Prediction exceeded its hard limit" if late else "Worker process died",
+            f"{detail}, {record.node_losses} losses of a whole worker",
+            tuple(record.history),
+        )
+        inputs = record.inputs
+        self.end(record, JobState.FAILED, now)
+        record.inputs = inputs
+        queue.dead[record.new.id] = None

@@ -1,0 +1,202 @@
+"""Between Redis' bytes and the core's values: job hashes, stream headers, reply frames."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from ..core.job import (
+    Job,
+    JobError,
+    JobState,
+    NewJob,
+    Priority,
+    Timings,
+    from_micros,
+)
+from ..core.ports import Entry, Finished, JobEnd, Outcome
+
+_FRAME = struct.Struct(">II")
+_NO_PAYLOAD = 0xFFFFFFFF
+
+
+def dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def request_json(new: NewJob) -> str:
+    """What the job's record keeps of its submit and no script needs to read."""
+    return dump(
+        {
+            "owner": new.owner,
+            "version": new.version,
+            "digest": new.digest,
+            "artefact": new.artefact,
+            "signature_name": new.signature_name,
+            "rows": new.rows,
+            "metadata": new.metadata,
+            "request_id": new.request_id,
+        }
+    )
+
+
+def header_json(new: NewJob) -> str:
+    """What a worker must know of an entry: the same text for all like jobs of a model."""
+    return dump([new.version, new.pinned, new.signature_name, new.outputs])
+
+
+@lru_cache(maxsize=1024)
+def _header(text: bytes) -> tuple[int | None, bool, str, tuple[str, ...]]:
+    version, pinned, signature_name, outputs = json.loads(text)
+    return version, pinned, signature_name, tuple(outputs)
+
+
+def entry(raw: Sequence[Any], payload: bytes | None) -> Entry:
+    """From one row of step.lua's answer."""
+    priority, entry_id, job_id, range_index, rows, header, _, queue_us, attempt = raw
+    version, pinned, signature_name, outputs = _header(header)
+    return Entry(
+        id=f"{priority.decode()} {entry_id.decode()}",
+        job_id=job_id.decode(),
+        range_index=int(range_index),
+        rows=int(rows),
+        version=version,
+        pinned=pinned,
+        signature_name=signature_name,
+        outputs=outputs,
+        attempt=attempt,
+        queue_ms=int(queue_us) / 1000,
+        payload=payload,
+    )
+
+
+def facts_json(outcome: Outcome) -> str:
+    timings = outcome.timings
+    return dump(
+        [
+            timings.queue_ms,
+            timings.predict_ms,
+            timings.batch_rows,
+            outcome.version,
+            outcome.digest,
+            outcome.artefact,
+        ]
+    )
+
+
+def error_json(error: JobError) -> str:
+    return dump({"code": error.code, "title": error.title, "detail": error.detail})
+
+
+def job_from_fields(job_id: str, fields: Sequence[bytes]) -> Job:
+    """From get.lua's flat list of names and values."""
+    raw = {fields[i]: fields[i + 1] for i in range(0, len(fields), 2)}
+    request = json.loads(raw[b"request"])
+    state = JobState(raw[b"state"].decode())
+    facts = json.loads(raw[b"facts"]) if b"facts" in raw else [None] * 6
+    return Job(
+        id=job_id,
+        model=raw[b"model"].decode(),
+        state=state,
+        owner=request["owner"],
+        version=_or(request["version"], facts[3]),
+        digest=_or(request["digest"], facts[4]),
+        artefact=_or(request["artefact"], facts[5]),
+        signature_name=request["signature_name"],
+        priority=Priority(raw[b"priority"].decode()),
+        rows=request["rows"],
+        attempts=int(raw.get(b"attempts", 0)),
+        queue_position=int(raw[b"position"]) if state is JobState.QUEUED else None,
+        created_at=from_micros(int(raw[b"created"])),
+        started_at=_moment(raw.get(b"started")),
+        finished_at=_moment(raw.get(b"finished")),
+        deadline_at=_moment(raw.get(b"deadline")),
+        expires_at=_moment(raw.get(b"expires")),
+        timings=Timings(*facts[:3]),
+        error=_error(raw.get(b"error"), raw.get(b"history")) if state is JobState.FAILED else None,
+        metadata=request["metadata"],
+        request_id=request["request_id"],
+    )
+
+
+def new_job(new: NewJob, created_us: int, position: int) -> Job:
+    """What a submit has just stored."""
+    created = from_micros(created_us)
+    return Job(
+        id=new.id,
+        model=new.model,
+        state=JobState.QUEUED,
+        owner=new.owner,
+        version=new.version,
+        digest=new.digest,
+        artefact=new.artefact,
+        signature_name=new.signature_name,
+        priority=new.priority,
+        rows=new.rows,
+        attempts=0,
+        queue_position=position,
+        created_at=created,
+        deadline_at=None if new.deadline_s is None else created + timedelta(seconds=new.deadline_s),
+        metadata=new.metadata,
+        request_id=new.request_id,
+    )
+
+
+def frames(message: bytes) -> Iterator[Finished]:
+    """The finished jobs of one message on a reply channel."""
+    at = 0
+    while at < len(message):
+        meta_size, payload_size = _FRAME.unpack_from(message, at)
+        at += _FRAME.size
+        meta = message[at : at + meta_size]
+        at += meta_size
+        payload = None
+        if payload_size != _NO_PAYLOAD:
+            payload = message[at : at + payload_size]
+            at += payload_size
+        yield _finished(meta, payload)
+
+
+def _finished(meta: bytes, payload: bytes | None) -> Finished:
+    parts = meta.decode().split("\n")
+    if len(parts) == 1:
+        return Finished(parts[0])
+    job_id, state, started, finished, attempts, facts, error = parts
+    values = json.loads(facts)
+    end = JobEnd(
+        state=JobState(state),
+        started_us=int(started),
+        finished_us=int(finished),
+        attempts=int(attempts),
+        timings=Timings(*values[:3]),
+        error=_error(error.encode(), None),
+        version=values[3],
+        digest=values[4],
+        artefact=values[5],
+    )
+    return Finished(job_id, end, payload)
+
+
+def _moment(raw: bytes | None) -> Any:
+    return None if raw is None else from_micros(int(raw))
+
+
+def _or(first: Any, second: Any) -> Any:
+    return second if first is None else first
+
+
+def _error(raw: bytes | None, history: bytes | None) -> JobError | None:
+    if not raw:
+        return None
+    error = json.loads(raw)
+    attempts = tuple(_attempt(a) for a in json.loads(history or b"[]"))
+    return JobError(error["code"], error["title"], error["detail"], attempts)
+
+
+def _attempt(raw: dict[str, Any]) -> dict[str, Any]:
+    at = from_micros(int(raw["at_us"])).isoformat()
+    return {"attempt": raw["attempt"], "loss": raw["loss"], "alone": raw["alone"], "at": at}

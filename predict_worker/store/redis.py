@@ -1,0 +1,231 @@
+"""The job store in Redis: streams, hashes and one Lua script a transition (see keys.py)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+import redis
+
+from ..core.errors import IdempotencyConflict, JobConflict, JobNotFound, QueueFull
+from ..core.job import Job, JobState, NewJob, bucket_of
+from ..core.ports import Accepted, Claim, ClaimLimits, Entry, Finished, Lane, Loss, Outcome, QueueStats, Swept
+from . import records
+from .config import INLINE_BYTES, StoreConfig
+from .keys import Keys
+from .replies import RedisSubscription
+from .scripts import Argument, Scripts, guarded
+
+# Input keys written before the script that makes them visible; it removes this life.
+_ORPHAN_TTL_S = 300
+_STAGE_TTL_S = 60
+
+
+class RedisJobStore:
+    """See :class:`predict_worker.core.ports.JobStore`. Safe for threads; not across a fork."""
+
+    def __init__(self, client: redis.Redis, config: StoreConfig, prefix: str = "pw", buckets: int = 1) -> None:
+        self._client, self._buckets = client, buckets
+        self._keys = Keys(prefix)
+        self._scripts = Scripts(client, self._keys, config)
+
+    # ------------------------------------------------------------ the caller's side
+
+    def submit(self, new: NewJob) -> Accepted:
+        bucket = bucket_of(new.id)
+        arguments: list[Argument] = [
+            new.id,
+            new.model,
+            new.priority,
+            records.request_json(new),
+            "" if new.deadline_s is None else int(new.deadline_s * 1e6),
+            new.reply_to or "",
+            _once_digest(new),
+            new.fingerprint,
+            new.queue_max_jobs,
+        ]
+        header, before = records.header_json(new), []
+        for index, part in enumerate(new.ranges):
+            inline = len(part.payload) <= INLINE_BYTES
+            if not inline:
+                key = self._keys.inputs(bucket, new.id, index)
+                before.append(("SET", key, part.payload, "EX", _ORPHAN_TTL_S))
+            arguments += [part.rows, len(part.payload), header, part.payload if inline else b""]
+        answer, _ = self._scripts.call("submit", bucket, arguments, before=before, repeatable=True)
+        verdict, job_id, token, created, position = answer
+        if verdict == b"accepted":
+            return Accepted(records.new_job(new, int(created), position), token.decode() or None)
+        if verdict == b"replayed":
+            return Accepted(self.get(job_id.decode()), replayed=True)
+        if verdict == b"conflict":
+            raise IdempotencyConflict(f"job {job_id.decode()} was submitted with this key and another payload")
+        raise QueueFull(_FULL[verdict].format(model=new.model))
+
+    def get(self, job_id: str) -> Job:
+        return _found(job_id, self.get_many([job_id])[0])
+
+    def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        found: dict[str, Job] = {}
+        for bucket, ids in self._by_bucket(job_ids).items():
+            answer, _ = self._scripts.call("get", bucket, ids, repeatable=True)
+            pairs = zip(ids, answer, strict=True)
+            found |= {i: records.job_from_fields(i, fields) for i, fields in pairs if fields}
+        return [found.get(job_id) for job_id in job_ids]
+
+    def result(self, job_id: str) -> tuple[Job, tuple[bytes, ...] | None]:
+        bucket = bucket_of(job_id)
+        first = ("GET", self._keys.outputs(bucket, job_id, 0))
+        answer, rest = self._scripts.call("get", bucket, [job_id], after=[first], repeatable=True)
+        if not answer[0]:
+            raise JobNotFound(job_id)
+        job = records.job_from_fields(job_id, answer[0])
+        ranges = int(dict(zip(answer[0][::2], answer[0][1::2], strict=True))[b"ranges"])
+        if job.state is not JobState.SUCCEEDED:
+            return job, None
+        payloads = rest
+        if ranges > 1:
+            keys = [self._keys.outputs(bucket, job_id, index) for index in range(1, ranges)]
+            payloads = rest + guarded(lambda: self._client.mget(keys), repeatable=True)
+        return job, None if None in payloads else tuple(payloads)
+
+    def cancel(self, job_id: str) -> Job:
+        state, _ = self._scripts.call("cancel", bucket_of(job_id), [job_id], repeatable=True)
+        if not state:
+            raise JobNotFound(job_id)
+        if JobState(state.decode()) in (JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED):
+            raise JobConflict(f"job {job_id} is {state.decode()} and can no longer be cancelled")
+        return self.get(job_id)
+
+    def delete(self, job_id: str) -> None:
+        removed, _ = self._scripts.call("delete", bucket_of(job_id), [job_id])
+        if not removed:
+            raise JobNotFound(job_id)
+
+    def watch(self, job_id: str, reply_to: str) -> Job:
+        arguments = [job_id, reply_to, "add"]
+        self._scripts.call("watch", bucket_of(job_id), arguments, repeatable=True)
+        return self.get(job_id)
+
+    def unwatch(self, job_id: str, reply_to: str) -> None:
+        arguments = [job_id, reply_to, "remove"]
+        self._scripts.call("watch", bucket_of(job_id), arguments, repeatable=True)
+
+    def delivered(self, job_ids: Sequence[str]) -> None:
+        for bucket, ids in self._by_bucket(job_ids).items():
+            self._scripts.call("delivered", bucket, ids, repeatable=True)
+
+    def subscribe(self, channel: str, deliver: Callable[[Sequence[Finished]], None]) -> RedisSubscription:
+        return RedisSubscription(self._client, self._keys.reply(channel), deliver)
+
+    # ------------------------------------------------------------ the worker's side
+
+    def step(self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0) -> Claim:
+        bucket, before = _lane_bucket(lane), []
+        arguments: list[Argument] = [
+            lane.model,
+            lane.consumer,
+            lane.token,
+            int(entry_ms * 1000),
+            limits.max_rows if limits else 0,
+            limits.max_bytes if limits else 0,
+            len(done),
+        ]
+        for outcome in done:
+            staged = ""
+            payload = outcome.payload or b""
+            if len(payload) > INLINE_BYTES:
+                staged, payload = uuid.uuid4().hex, b""
+                key = self._keys.stage(bucket, staged)
+                before.append(("SET", key, outcome.payload or b"", "EX", _STAGE_TTL_S))
+            arguments += [
+                *outcome.entry.id.split(" ", 1),
+                outcome.entry.job_id,
+                outcome.entry.range_index,
+                payload,
+                staged,
+                records.facts_json(outcome),
+                records.error_json(outcome.error) if outcome.error else "",
+            ]
+        answer, _ = self._scripts.call("step", bucket, arguments, before=before)
+        return Claim(self._entries(bucket, answer[1:]), answer[0].decode() or None)
+
+    def _entries(self, bucket: int, rows: Sequence[Sequence[bytes]]) -> tuple[Entry, ...]:
+        """Large inputs are read in one more round trip."""
+        apart = [self._keys.inputs(bucket, r[2].decode(), int(r[3])) for r in rows if r[6] is None]
+        fetched = iter(guarded(lambda: self._client.mget(apart), repeatable=True) if apart else ())
+        return tuple(records.entry(r, next(fetched) if r[6] is None else r[6]) for r in rows)
+
+    def renew(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        ids = [part for entry in entries for part in entry.id.split(" ", 1)]
+        arguments = [lane.model, lane.consumer, *ids]
+        self._scripts.call("renew", _lane_bucket(lane), arguments, repeatable=True)
+
+    def release_wakeup(self, model: str, token: str) -> None:
+        key = self._keys.slots(_token_bucket(token), model)
+        guarded(lambda: self._client.zrem(key, token), repeatable=True)
+
+    def recover(self, model: str, consumer: str, loss: Loss) -> int:
+        arguments = [model, consumer, loss]
+        return sum(self._scripts.call("recover", b, arguments, repeatable=True)[0] for b in range(self._buckets))
+
+    def sweep(self, model: str) -> Swept:
+        answers = [
+            self._scripts.call("sweep", b, [model], repeatable=True)[0] for b in range(self._buckets)
+        ]
+        return Swept(
+            tuple(a[0].decode() for a in answers if a[0]), sum(a[1] for a in answers), sum(a[2] for a in answers)
+        )
+
+    def stats(self, model: str) -> QueueStats:
+        answers = [
+            self._scripts.call("stats", b, [model], repeatable=True)[0] for b in range(self._buckets)
+        ]
+        waiting, entries = sum(a[0] for a in answers), sum(a[1] for a in answers)
+        return QueueStats(waiting, entries - waiting, int(answers[0][2]) / 1000, answers[0][3])
+
+    def dead(self, model: str, limit: int = 100) -> tuple[str, ...]:
+        found: list[tuple[bytes, float]] = []
+        for bucket in range(self._buckets):
+            key = self._keys.dead(bucket, model)
+            found += guarded(lambda key=key: self._client.zrevrange(key, 0, limit - 1, withscores=True), True)
+        newest = sorted(found, key=lambda pair: -pair[1])[:limit]
+        return tuple(job_id.decode() for job_id, _ in newest)
+
+    def ping(self) -> None:
+        guarded(self._client.ping, repeatable=True)
+
+    def _by_bucket(self, job_ids: Sequence[str]) -> dict[int, list[str]]:
+        groups: dict[int, list[str]] = {}
+        for job_id in job_ids:
+            groups.setdefault(bucket_of(job_id), []).append(job_id)
+        return groups
+
+
+_FULL = {
+    b"full": "the queue of model {model!r} is full",
+    b"full_total": "the queues are full",
+    b"full_memory": "the job store has no memory left for this input",
+}
+
+
+def _found(job_id: str, job: Job | None) -> Job:
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
+
+
+def _lane_bucket(lane: Lane) -> int:
+    return _token_bucket(lane.token)
+
+
+def _token_bucket(token: str) -> int:
+    """A token begins with its bucket."""
+    head = token.split("-", 1)[0]
+    return int(head) if head.isdigit() else 0
+
+
+def _once_digest(new: NewJob) -> str:
+    if new.idempotency_key is None:
+        return ""
+    return sha256(f"{new.owner}\0{new.idempotency_key}".encode()).hexdigest()

@@ -1,0 +1,142 @@
+"""The catalogue in Redis: three hashes, read in one round trip."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
+
+import redis
+
+from ..core.ports import CatalogueView, Heartbeat, ModelEntry, VersionStatus
+from ..core.spec import ModelSpec
+from .keys import Keys
+from .records import dump
+from .scripts import guarded
+
+log = logging.getLogger(__name__)
+Value = TypeVar("Value")
+
+
+class RedisCatalogue:
+    """See :class:`predict_worker.core.ports.CatalogueStore`."""
+
+    def __init__(self, client: redis.Redis, prefix: str = "pw", buckets: int = 1) -> None:
+        self._client, self._keys, self._buckets = client, Keys(prefix), buckets
+
+    def read(self) -> CatalogueView:
+        def run() -> list[Any]:
+            with self._client.pipeline(transaction=False) as pipe:
+                for part in ("models", "specs", "workers"):
+                    pipe.hgetall(self._keys.catalogue(part))
+                pipe.time()
+                return pipe.execute()
+
+        models, specs, workers, (seconds, micros) = guarded(run, repeatable=True)
+        now_us = seconds * 1_000_000 + micros
+        beats = [raw for raw in map(json.loads, workers.values()) if raw["until_us"] > now_us]
+        return CatalogueView(
+            models=tuple(_readable(_model_entry, map(json.loads, models.values()))),
+            specs=tuple(_readable(ModelSpec.from_dict, map(json.loads, specs.values()))),
+            workers=tuple(_heartbeat(raw, now_us) for raw in beats),
+        )
+
+    def publish_models(self, models: Sequence[ModelEntry]) -> None:
+        self._write("models", {model.name: dump(asdict(model)) for model in models})
+
+    def publish_specs(self, specs: Sequence[ModelSpec]) -> None:
+        self._write("specs", {f"{spec.name}/{spec.version}": dump(spec.to_dict()) for spec in specs})
+
+    def _write(self, part: str, values: dict[str, str]) -> None:
+        if values:
+            key = self._keys.catalogue(part)
+            guarded(lambda: self._client.hset(key, mapping=values), repeatable=True)
+
+    def beat(self, heartbeat: Heartbeat, ttl_s: float) -> None:
+        """Also says, for each model and bucket, that this child is ready for it: the scripts count them."""
+
+        def run() -> None:
+            now_us = self._now_us()
+            until_us = now_us + int(ttl_s * 1e6)
+            raw = {**asdict(heartbeat), "at_us": now_us, "until_us": until_us}
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.hset(self._keys.catalogue("workers"), heartbeat.consumer, dump(raw))
+                for model in {status.model for status in heartbeat.models}:
+                    ready = heartbeat.state == "ready" and _available(heartbeat, model)
+                    for bucket in range(self._buckets):
+                        key = self._keys.ready(bucket, model)
+                        if ready:
+                            pipe.zadd(key, {heartbeat.consumer: until_us})
+                        else:
+                            pipe.zrem(key, heartbeat.consumer)
+                pipe.execute()
+
+        guarded(run, repeatable=True)
+
+    def leave(self, consumer: str) -> None:
+        key = self._keys.catalogue("workers")
+        guarded(lambda: self._client.hdel(key, consumer), repeatable=True)
+
+    def beat_node(self, node: str, ttl_s: float) -> None:
+        key = self._keys.catalogue("nodes")
+        guarded(lambda: self._client.zadd(key, {node: self._now_us() + int(ttl_s * 1e6)}), repeatable=True)
+
+    def lapsed_nodes(self) -> tuple[str, ...]:
+        key = self._keys.catalogue("nodes")
+        lapsed = guarded(lambda: self._client.zrangebyscore(key, "-inf", self._now_us()), repeatable=True)
+        return tuple(node.decode() for node in lapsed)
+
+    def forget_node(self, node: str) -> None:
+        def run() -> None:
+            key = self._keys.catalogue("workers")
+            children = [name for name in self._client.hkeys(key) if name.startswith(f"{node}:".encode())]
+            if children:
+                self._client.hdel(key, *children)
+            self._client.zrem(self._keys.catalogue("nodes"), node)
+
+        guarded(run, repeatable=True)
+
+    def sweeping(self, node: str, ttl_s: float) -> bool:
+        def run() -> bool:
+            key, ttl_ms = self._keys.sweeper, int(ttl_s * 1000)
+            if self._client.set(key, node, nx=True, px=ttl_ms):
+                return True
+            mine = self._client.get(key) == node.encode()
+            if mine:
+                self._client.pexpire(key, ttl_ms)
+            return mine
+
+        return guarded(run, repeatable=True)
+
+    def _now_us(self) -> int:
+        seconds, micros = self._client.time()
+        return int(seconds) * 1_000_000 + int(micros)
+
+
+def _available(heartbeat: Heartbeat, model: str) -> bool:
+    return any(s.model == model and s.state == "AVAILABLE" for s in heartbeat.models)
+
+
+def _readable(make: Callable[[Any], Value], raws: Iterable[Any]) -> list[Value]:
+    """One record that another release wrote otherwise must not hide the rest."""
+    values = []
+    for raw in raws:
+        try:
+            values.append(make(raw))
+        except (KeyError, TypeError, ValueError):
+            log.warning("catalogue: record not understood: %.200r", raw)
+    return values
+
+
+def _model_entry(raw: dict[str, Any]) -> ModelEntry:
+    labels = tuple((label, version) for label, version in raw["labels"])
+    return ModelEntry(**{**raw, "versions": tuple(raw["versions"]), "labels": labels})
+
+
+def _heartbeat(raw: dict[str, Any], now_us: int) -> Heartbeat:
+    fields = {name: value for name, value in raw.items() if name not in ("at_us", "until_us")}
+    models = tuple(VersionStatus(**status) for status in raw["models"])
+    beat = Heartbeat(**{**fields, "models": models})
+    return replace(beat, age_s=max(0.0, (now_us - raw["at_us"]) / 1e6))

@@ -1,0 +1,139 @@
+"""Loads the Lua scripts (one transition a file) and calls them by their SHA-1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import redis
+
+from ..core.errors import QueueFull, StoreUnavailable
+from .config import StoreConfig
+from .keys import Keys
+
+Argument = str | bytes | int | float
+Answer = TypeVar("Answer")
+
+_NEEDS_LOSE = frozenset({"recover", "sweep"})
+
+
+class Scripts:
+    """The scripts of one key prefix, on one client.
+
+    Redis forgets scripts at a restart or SCRIPT FLUSH; a call then sends the text again.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys, config: StoreConfig) -> None:
+        self._client, self._keys = client, keys
+        self._prelude = "\n".join((keys.lua_prelude(), _settings(config), _text("common")))
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def call(
+        self,
+        name: str,
+        bucket: int,
+        arguments: Sequence[Argument],
+        *,
+        before: Sequence[Sequence[Argument]] = (),
+        after: Sequence[Sequence[Argument]] = (),
+        repeatable: bool = False,
+    ) -> tuple[Any, list[Any]]:
+        """Run a script in one round trip with plain commands before and after it.
+
+        Returns its answer and the answers of ``after``. ``repeatable`` says that running it twice
+        does no harm: then a broken connection (a stale one after a restart of Redis) is tried again.
+        Raises StoreUnavailable, and QueueFull where Redis is out of memory.
+        """
+        text, sha = self._script(name)
+        base = self._keys.base(bucket)
+
+        def run() -> list[Any]:
+            if not before and not after:
+                return [self._run_one(text, sha, base, arguments)]
+            return self._run_many(text, sha, base, arguments, before, after)
+
+        answers = guarded(run, repeatable)
+        at = len(before)
+        return answers[at], answers[at + 1 :]
+
+    def _run_one(self, text: str, sha: str, base: str, arguments: Sequence[Argument]) -> Any:
+        try:
+            return self._client.execute_command("EVALSHA", sha, 1, base, *arguments)
+        except redis.exceptions.NoScriptError:
+            return self._client.execute_command("EVAL", text, 1, base, *arguments)
+
+    def _run_many(
+        self,
+        text: str,
+        sha: str,
+        base: str,
+        arguments: Sequence[Argument],
+        before: Sequence[Sequence[Argument]],
+        after: Sequence[Sequence[Argument]],
+    ) -> list[Any]:
+        def send(script: Sequence[Argument]) -> list[Any]:
+            with self._client.pipeline(transaction=False) as pipe:
+                for command in (*before, script, *after):
+                    pipe.execute_command(*command)
+                return pipe.execute(raise_on_error=False)
+
+        answers = send(("EVALSHA", sha, 1, base, *arguments))
+        if isinstance(answers[len(before)], redis.exceptions.NoScriptError):
+            answers = send(("EVAL", text, 1, base, *arguments))
+        error = answers[len(before)]
+        if isinstance(error, Exception):
+            raise error
+        return answers
+
+    def _script(self, name: str) -> tuple[str, str]:
+        if name not in self._known:
+            parts = [self._prelude, *([_text("lose")] if name in _NEEDS_LOSE else []), _text(name)]
+            text = "\n".join(parts)
+            self._known[name] = text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+        return self._known[name]
+
+
+def _settings(config: StoreConfig) -> str:
+    """What the scripts need of the configuration, in their units (TTLs in ms, the rest in µs)."""
+    values = {
+        "result_ttl_ms": int(config.result_ttl_s * 1e3),
+        "delivered_ttl_ms": int(config.delivered_ttl_s * 1e3),
+        "record_ttl_ms": int(config.record_ttl_s * 1e3),
+        "queue_max_jobs": config.queue_max_jobs,
+        "max_strikes": config.max_strikes,
+        "max_node_losses": config.max_node_losses,
+        "lease_us": int(config.lease_s * 1e6),
+        "lease_ms": int(config.lease_s * 1e3),
+        "sent_retry_us": int(config.sent_retry_s * 1e6),
+        "sent_retry_max_us": int(config.sent_retry_max_s * 1e6),
+        "spread_us": int(config.spread_ms * 1e3),
+        "max_memory_share": config.max_memory_share,
+    }
+    return "local settings = {" + ", ".join(f"{name} = {value}" for name, value in values.items()) + "}"
+
+
+def _text(name: str) -> str:
+    return (files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def guarded(run: Callable[[], Answer], repeatable: bool = False) -> Answer:
+    """Run a call of Redis, its errors told in the words of this service."""
+    try:
+        try:
+            return run()
+        except redis.exceptions.TimeoutError:
+            raise
+        except redis.exceptions.ConnectionError:
+            if not repeatable:
+                raise
+            return run()
+    except redis.exceptions.OutOfMemoryError as error:
+        raise QueueFull("Redis is out of memory", retry_after_s=5.0) from error
+    except redis.exceptions.ResponseError as error:
+        if "OOM" in str(error):
+            raise QueueFull("Redis is out of memory", retry_after_s=5.0) from error
+        raise
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        raise StoreUnavailable(f"Redis did not answer: {error}") from error

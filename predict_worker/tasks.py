@@ -1,0 +1,14 @@
+"""Celery's door: the wake-up."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from .node import local
+from .wakeup import RUN_BATCHES
+
+
+@shared_task(name=RUN_BATCHES, ignore_result=True, acks_late=False)
+def run_batches(model: str, token: str) -> None:
+    """Serve one model until nothing waits or the time slice is over."""
+    local.child().serve(model, token)

@@ -1,0 +1,151 @@
+"""Waiting for results: one reply channel and one recheck a second for all waiters of a process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from types import TracebackType
+
+from .core.errors import StoreUnavailable
+from .core.ports import Finished, JobStore, Subscription
+
+
+class Place:
+    """One waiting place. Expect a job before it can finish, then wait for it."""
+
+    def __init__(self, line: Waiters) -> None:
+        self._line = line
+        self._arrived: SimpleQueue[Finished] = SimpleQueue()
+        self.job_id = ""
+        self.waiting = False
+
+    @property
+    def reply_to(self) -> str:
+        """The channel to name in :attr:`NewJob.reply_to`."""
+        return self._line.channel
+
+    def expect(self, job_id: str) -> None:
+        """Register for this job instead of any before. To be called before the job is submitted."""
+        self._line.register(self, job_id)
+
+    def wait(self, timeout_s: float) -> Finished | None:
+        """None when the job is not known to be final in time."""
+        self.waiting = True
+        try:
+            finished = self._arrived.get(timeout=max(timeout_s, 0.0))
+        except Empty:
+            return None
+        self._line.delivered(finished)
+        return finished
+
+    def arrive(self, finished: Finished) -> None:
+        self._arrived.put(finished)
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._line.leave(self)
+
+
+class Waiters:
+    """Bounded waiting places of one process (``limit`` 0: nobody waits).
+
+    A message may be lost, so a thread rechecks all waiting jobs every ``recheck_s`` with one read;
+    the same thread tells the store which results were delivered. After a fork the child begins anew,
+    with a channel of its own.
+    """
+
+    def __init__(self, store: JobStore, limit: int, recheck_s: float = 1.0) -> None:
+        self._store, self._limit, self._recheck_s = store, limit, recheck_s
+        self._begin()
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: (line := reference()) and line._begin())
+
+    def _begin(self) -> None:
+        self.channel = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._places: dict[str, list[Place]] = {}
+        self._delivered: list[str] = []
+        self._subscription: Subscription | None = None
+        self._closed = threading.Event()
+
+    def place(self) -> Place | None:
+        """A place, to be used in a ``with`` statement; None when all are taken.
+
+        Raises StoreUnavailable when the reply channel cannot be opened.
+        """
+        with self._lock:
+            if self._taken >= self._limit:
+                return None
+            if self._subscription is None:
+                self._open()
+            self._taken += 1
+        return Place(self)
+
+    def _open(self) -> None:
+        self._subscription = self._store.subscribe(self.channel, self._deliver)
+        threading.Thread(target=self._rechecks, args=(self._closed,), name="waiters", daemon=True).start()
+
+    def register(self, place: Place, job_id: str) -> None:
+        with self._lock:
+            self._unregister(place)
+            place.job_id = job_id
+            self._places.setdefault(job_id, []).append(place)
+
+    def leave(self, place: Place) -> None:
+        with self._lock:
+            self._unregister(place)
+            self._taken -= 1
+
+    def _unregister(self, place: Place) -> None:
+        others = self._places.get(place.job_id)
+        if others is not None:
+            others.remove(place)
+            if not others:
+                del self._places[place.job_id]
+
+    def _deliver(self, messages: Sequence[Finished]) -> None:
+        with self._lock:
+            for finished in messages:
+                for place in self._places.get(finished.job_id, ()):
+                    place.arrive(finished)
+
+    def delivered(self, finished: Finished) -> None:
+        """Note that a waiter has this result; the store is told with the next recheck."""
+        self._delivered.append(finished.job_id)
+
+    def recheck(self) -> None:
+        """Read all jobs that are waited for, once, and deliver those that are final or gone.
+
+        Raises StoreUnavailable.
+        """
+        with self._lock:
+            waited = [job_id for job_id, places in self._places.items() if any(p.waiting for p in places)]
+            delivered, self._delivered = self._delivered, []
+        if delivered:
+            self._store.delivered(delivered)
+        if waited:
+            jobs = self._store.get_many(waited)
+            self._deliver([Finished(i) for i, job in zip(waited, jobs, strict=True) if job is None or job.state.final])
+
+    def _rechecks(self, closed: threading.Event) -> None:
+        while not closed.wait(self._recheck_s):
+            # Waiters time out by themselves; what was not rechecked now is a second later.
+            with suppress(StoreUnavailable):
+                self.recheck()
+
+    def close(self) -> None:
+        """Let go of the channel and the thread; a later place opens them again."""
+        with self._lock:
+            closed, self._closed = self._closed, threading.Event()
+            subscription, self._subscription = self._subscription, None
+        closed.set()
+        if subscription is not None:
+            subscription.close()
