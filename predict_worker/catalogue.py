@@ -56,7 +56,9 @@ class Index:
         entry = self.entries.get(name)
         if entry is None:
             near = get_close_matches(name, self.entries, NAMES_SHOWN)
-            hint = f"did you mean {_listed(near)}?" if near else f"known models: {_listed(sorted(self.entries))}"
+            hint = (
+                f"did you mean {_listed(near)}?" if near else f"known models: {_listed(sorted(self.entries))}"
+            )
             raise ModelNotFound(f"no model {name!r}; {hint}")
         return entry
 
@@ -84,7 +86,9 @@ class Index:
         published = [v for v in self.specs.get(entry.name, ()) if v in entry.versions]
         versions = self.ready.get(entry.name) or published or entry.versions
         if not versions:
-            raise ModelNotFound(f"model {entry.name!r} cannot be offered: {entry.error or 'it has no version'}")
+            raise ModelNotFound(
+                f"model {entry.name!r} cannot be offered: {entry.error or 'it has no version'}"
+            )
         return max(versions)
 
     def _at(self, entry: ModelEntry, version: int) -> Resolved:
@@ -148,7 +152,7 @@ class Catalogue:
             return self._index
 
     def _read(self) -> None:
-        """Under the lock. A failure counts as a reading: a store that is away is not asked by every request."""
+        """Under the lock. A failure counts too: a store that is away is not asked by every request."""
         try:
             self._index = Index.of(self._store.read())
         except StoreUnavailable as failure:

@@ -1,7 +1,7 @@
-"""Celery settings that predictions need: a project of any name adds them below its own.
+"""Celery settings that predictions need, for the app of any project.
 
     app.config_from_object("django.conf:settings", namespace="CELERY")
-    app.add_defaults(CELERY_DEFAULTS)
+    app.add_defaults(celery_defaults)
 
 A project that names its own ``imports`` adds ``predict_worker.boot`` to them.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from .conf import get_config, in_settings
 
 CELERY_DEFAULTS: Mapping[str, Any] = {
     # By name: only workers import it, never the web.
@@ -30,7 +32,7 @@ CELERY_DEFAULTS: Mapping[str, Any] = {
     "worker_pool": "prefork",
     # A child that loads for longer than this is killed; the default of 4 s would kill every replacement.
     "worker_proc_alive_timeout": 600,
-    # Heartbeats in the store say more and cost less; a broker lost with remote control on can kill the parent.
+    # Heartbeats in the store say more and cost less; with it on, a lost broker can kill the parent.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "task_send_sent_event": False,
@@ -42,7 +44,8 @@ CELERY_DEFAULTS: Mapping[str, Any] = {
     "broker_pool_limit": 16,
     "broker_pool_acquire_timeout": 1.0,
     "task_publish_retry": True,
-    "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0},
+    "task_publish_retry_policy": dict.fromkeys(("interval_start", "interval_step", "interval_max"), 0)
+    | {"max_retries": 1},
     "broker_transport_options": {
         "socket_timeout": 0.6,
         "socket_connect_timeout": 1.0,
@@ -51,6 +54,15 @@ CELERY_DEFAULTS: Mapping[str, Any] = {
         "max_retries": 0,  # of connecting, inside one attempt to publish
     },
 }
+
+
+def celery_defaults() -> dict[str, Any]:
+    """``CELERY_DEFAULTS`` and the job store's Redis as the broker, less what the project decides itself.
+
+    What ``add_defaults`` takes would win over ``CELERY_…`` of Django's settings: those are left out.
+    """
+    defaults = {**CELERY_DEFAULTS, "broker_url": broker_url(get_config().redis_url)}
+    return {name: value for name, value in defaults.items() if not in_settings(f"CELERY_{name.upper()}")}
 
 
 def broker_url(redis_url: str) -> str:

@@ -56,7 +56,7 @@ def get_config() -> Config:
     given: Mapping[str, Any] = getattr(settings, SETTING, {})
     known = {field.name.upper(): field for field in fields(Config)}
     if unknown := sorted(given.keys() - known.keys()):
-        raise InvalidConfig(f"{SETTING}[{unknown[0]!r}] is not a setting; known are {', '.join(sorted(known))}")
+        raise InvalidConfig(f"{SETTING}[{unknown[0]!r}]: expected one of {', '.join(known)}")
     values: dict[str, Any] = {"model_repository": Path(getattr(settings, "BASE_DIR", "")) / "models"}
     for key, field in known.items():
         variable = key if key in UNPREFIXED else f"{SETTING}_{key}"
@@ -67,6 +67,11 @@ def get_config() -> Config:
     config = Config(**values)
     _check(config)
     return config
+
+
+def in_settings(name: str) -> bool:
+    """Whether Django's settings of this project name it."""
+    return hasattr(settings, name)
 
 
 def _forget(*, setting: str, **_: object) -> None:
@@ -84,8 +89,10 @@ def _text(value: Any) -> str:
 
 
 def _flag(value: Any) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    return words[str(value).lower()]
+    word = str(value).lower()
+    if word not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        raise ValueError(value)
+    return word in ("1", "true", "yes", "on")
 
 
 def _integer(value: Any) -> int:
@@ -113,7 +120,7 @@ def _converted(source: str, type_name: str, value: Any) -> Any:
     expected, convert = CONVERSIONS[type_name]
     try:
         return convert(value)
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, OverflowError):
         raise InvalidConfig(f"{source}: expected {expected}, got {value!r}") from None
 
 
@@ -140,8 +147,9 @@ def _check(config: Config) -> None:
         if not low <= value <= high:
             raise InvalidConfig(f"{name.upper()}: expected {low:g} to {high:g}, got {value!r}")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", config.key_prefix):
-        raise InvalidConfig(f"KEY_PREFIX: expected 1 to 32 letters, digits, '_', '.', '-', got {config.key_prefix!r}")
+        raise InvalidConfig(f"KEY_PREFIX: expected 1 to 32 of A-Z a-z 0-9 _ . -, got {config.key_prefix!r}")
     if not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
-        raise InvalidConfig("REDIS_URL: expected redis://, rediss:// or unix://")  # may hold a password: not shown
+        # What was given may hold a password: it is not shown.
+        raise InvalidConfig("REDIS_URL: expected redis://, rediss:// or unix://")
     if config.record_ttl_s < config.result_ttl_s:
         raise InvalidConfig(f"RECORD_TTL_S: expected RESULT_TTL_S or more, got {config.record_ttl_s}")

@@ -63,7 +63,7 @@ def bind(signature: Signature, raw: RawInputs, *, inputs_finite: bool = False, m
 
 
 def check_outputs(signature: Signature, names: Sequence[str]) -> tuple[str, ...]:
-    """The names of the outputs asked for; empty: all. Raises InvalidRequest for an unknown or repeated one."""
+    """The names of the outputs asked for; none: all. Raises InvalidRequest for unknown or repeated ones."""
     known = [spec.name for spec in signature.outputs]
     for position, name in enumerate(names):
         if name not in known:
@@ -193,5 +193,5 @@ def _size(array: Array) -> int:
 
 def _largest_row(array: Array) -> int:
     if array.dtype == object:
-        return max(_size(row) for row in array)
+        return max(_size(row) for row in array.reshape(len(array), -1))
     return array.nbytes // len(array)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import uuid
 import weakref
 from collections.abc import Sequence
-from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
-from types import TracebackType
 
 from .core.errors import StoreUnavailable
 from .core.ports import Finished, JobStore, Subscription
+
+log = logging.getLogger(__name__)
 
 
 class Place:
@@ -37,11 +39,9 @@ class Place:
         """None when the job is not known to be final in time."""
         self.waiting = True
         try:
-            finished = self._arrived.get(timeout=max(timeout_s, 0.0))
+            return self._arrived.get(timeout=max(timeout_s, 0.0))
         except Empty:
             return None
-        self._line.delivered(finished)
-        return finished
 
     def arrive(self, finished: Finished) -> None:
         self._arrived.put(finished)
@@ -49,7 +49,7 @@ class Place:
     def __enter__(self) -> Place:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._line.leave(self)
 
 
@@ -64,8 +64,7 @@ class Waiters:
     def __init__(self, store: JobStore, limit: int, recheck_s: float = 1.0) -> None:
         self._store, self._limit, self._recheck_s = store, limit, recheck_s
         self._begin()
-        reference = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: (line := reference()) and line._begin())
+        os.register_at_fork(after_in_child=partial(_begin_anew, weakref.ref(self)))
 
     def _begin(self) -> None:
         self.channel = uuid.uuid4().hex
@@ -88,6 +87,11 @@ class Waiters:
                 self._open()
             self._taken += 1
         return Place(self)
+
+    @property
+    def waiting(self) -> int:
+        """Places in use."""
+        return self._taken
 
     def _open(self) -> None:
         self._subscription = self._store.subscribe(self.channel, self._deliver)
@@ -117,9 +121,10 @@ class Waiters:
                 for place in self._places.get(finished.job_id, ()):
                     place.arrive(finished)
 
-    def delivered(self, finished: Finished) -> None:
+    def delivered(self, job_id: str) -> None:
         """Note that a waiter has this result; the store is told with the next recheck."""
-        self._delivered.append(finished.job_id)
+        with self._lock:
+            self._delivered.append(job_id)
 
     def recheck(self) -> None:
         """Read all jobs that are waited for, once, and deliver those that are final or gone.
@@ -133,13 +138,15 @@ class Waiters:
             self._store.delivered(delivered)
         if waited:
             jobs = self._store.get_many(waited)
-            self._deliver([Finished(i) for i, job in zip(waited, jobs, strict=True) if job is None or job.state.final])
+            pairs = zip(waited, jobs, strict=True)
+            self._deliver([Finished(job_id) for job_id, job in pairs if job is None or job.state.final])
 
     def _rechecks(self, closed: threading.Event) -> None:
         while not closed.wait(self._recheck_s):
-            # Waiters time out by themselves; what was not rechecked now is a second later.
-            with suppress(StoreUnavailable):
+            try:
                 self.recheck()
+            except StoreUnavailable as failure:  # waiters time out by themselves
+                log.warning("jobs that are waited for were not rechecked: %s", failure)
 
     def close(self) -> None:
         """Let go of the channel and the thread; a later place opens them again."""
@@ -149,3 +156,9 @@ class Waiters:
         closed.set()
         if subscription is not None:
             subscription.close()
+
+
+def _begin_anew(reference: weakref.ref[Waiters]) -> None:
+    line = reference()
+    if line is not None:
+        line._begin()

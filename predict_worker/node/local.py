@@ -25,7 +25,7 @@ def make_parent(served: Sequence[str]) -> Parent:
     node = uuid.uuid4().hex[:12]
     store, catalogue = job_store(config), catalogue_store(config)
     sweeper = Sweeper(store, catalogue, CeleryWakeups(), node, served)
-    return Parent(node, board, store, catalogue, sweeper)
+    return Parent(node, board, catalogue, sweeper)
 
 
 def become_child(parent: Parent, index: int, siblings: int, served: Sequence[str]) -> Child:

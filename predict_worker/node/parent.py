@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..core.errors import PredictionError
-from ..core.ports import CatalogueStore, JobStore, Loss, ModelEntry
+from ..core.ports import CatalogueStore, Loss, ModelEntry
 from .board import Board
 from .sweeper import Sweeper
 
@@ -38,9 +38,9 @@ class Pool(Protocol):
 class Parent:
     """``tick`` is called several times a second from the worker's event loop."""
 
-    def __init__(self, node: str, board: Board, store: JobStore, catalogue: CatalogueStore, sweeper: Sweeper) -> None:
+    def __init__(self, node: str, board: Board, catalogue: CatalogueStore, sweeper: Sweeper) -> None:
         self.node, self.board, self.sweeper = node, board, sweeper
-        self._store, self._catalogue = store, catalogue
+        self._catalogue = catalogue
         self._children: dict[int, int] = {}  # pid -> index
         self._overdue: set[int] = set()
 

@@ -83,9 +83,6 @@ class Keys:
     def slots(self, bucket: int, model: str) -> str:
         return f"{self.base(bucket)}:slots:{model}"
 
-    def dead(self, bucket: int, model: str) -> str:
-        return f"{self.base(bucket)}:dead:{model}"
-
     def ready(self, bucket: int, model: str) -> str:
         return f"{self.base(bucket)}:ready:{model}"
 
@@ -104,8 +101,8 @@ class Keys:
     def lua_prelude(self) -> str:
         """Local functions ``job_key(job_id)``, ``queue_key(model, priority)``, … for the scripts."""
         lines = ["local base = KEYS[1]", f"local REPLY = '{self._root}:reply:'"]
-        lines += [f"local GROUP, SUSPECTS = '{GROUP}', '{SUSPECTS}'"]
+        lines += [f"local GROUP = '{GROUP}'", f"local SUSPECTS = '{SUSPECTS}'"]
         for kind, parameters in _KINDS.items():
             name = "".join(f" .. ':' .. {p}" for p in parameters)
             lines.append(f"local function {kind}_key({', '.join(parameters)}) return base .. ':{kind}'{name} end")
-        return "\n".join(lines)
+        return "\n\n".join(lines)

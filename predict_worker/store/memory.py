@@ -64,6 +64,11 @@ class MemoryJobStore:
         with self._transaction() as now:
             return self._table.view(self._table.read(job_id, now))
 
+    def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        with self._transaction() as now:
+            records = [self._table.seen(job_id, now) for job_id in job_ids]
+            return [None if record is None else self._table.view(record) for record in records]
+
     def result(self, job_id: str) -> tuple[Job, tuple[bytes, ...] | None]:
         with self._transaction() as now:
             record = self._table.read(job_id, now)
@@ -91,6 +96,12 @@ class MemoryJobStore:
             record = self._table.read(job_id, now)
             record.channels[reply_to] = None
             return self._table.view(record)
+
+    def unwatch(self, job_id: str, reply_to: str) -> None:
+        with self._transaction() as now:
+            record = self._table.find(job_id, now)
+            if record is not None:
+                record.channels.pop(reply_to, None)
 
     def delivered(self, job_ids: Sequence[str]) -> None:
         with self._transaction() as now:

@@ -21,6 +21,8 @@ class MemoryCatalogue:
         self._models: dict[str, ModelEntry] = {}
         self._specs: dict[tuple[str, int], ModelSpec] = {}
         self._beats: dict[str, tuple[Heartbeat, int, int]] = {}  # with its moment and its end
+        self._nodes: dict[str, int] = {}  # with the end of its sign of life
+        self._sweeper = ("", 0)  # the node that sweeps, and until when
 
     def read(self) -> CatalogueView:
         with self._lock:
@@ -50,6 +52,30 @@ class MemoryCatalogue:
     def leave(self, consumer: str) -> None:
         with self._lock:
             self._beats.pop(consumer, None)
+
+    def beat_node(self, node: str, ttl_s: float) -> None:
+        with self._lock:
+            self._nodes[node] = self._clock() + int(ttl_s * 1e6)
+
+    def lapsed_nodes(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(node for node, end in self._nodes.items() if end <= self._clock())
+
+    def forget_node(self, node: str) -> None:
+        with self._lock:
+            self._nodes.pop(node, None)
+            self._beats = {
+                name: beat for name, beat in self._beats.items() if not name.startswith(f"{node}:")
+            }
+
+    def sweeping(self, node: str, ttl_s: float) -> bool:
+        with self._lock:
+            now = self._clock()
+            holder, end = self._sweeper
+            if holder != node and end > now:
+                return False
+            self._sweeper = (node, now + int(ttl_s * 1e6))
+            return True
 
 
 class MemoryWakeups:

@@ -49,18 +49,20 @@ class Transitions:
             record.outputs = [None] * len(record.outputs)
         return record
 
-    def known(self, job_id: str, now: int) -> JobRecord:
-        """Raises JobNotFound."""
+    def seen(self, job_id: str, now: int) -> JobRecord | None:
+        """The job as a reader sees it: expired if it waited past its deadline."""
         record = self.find(job_id, now)
-        if record is None:
-            raise JobNotFound(job_id)
+        if record is not None:
+            self.expire_queued(record, now)
         return record
 
+    def known(self, job_id: str, now: int) -> JobRecord:
+        """Raises JobNotFound."""
+        return _known(job_id, self.find(job_id, now))
+
     def read(self, job_id: str, now: int) -> JobRecord:
-        """The job, expired if it waited past its deadline. Raises JobNotFound."""
-        record = self.known(job_id, now)
-        self.expire_queued(record, now)
-        return record
+        """Like :meth:`seen`. Raises JobNotFound."""
+        return _known(job_id, self.seen(job_id, now))
 
     def wake_if_waiting(self, model: str, now: int) -> str | None:
         queue = self.queue(model)
@@ -237,3 +239,9 @@ class Transitions:
         self.end(record, JobState.FAILED, now)
         record.inputs = inputs
         queue.dead[record.new.id] = None
+
+
+def _known(job_id: str, record: JobRecord | None) -> JobRecord:
+    if record is None:
+        raise JobNotFound(job_id)
+    return record

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 import redis
 
 from ..core.errors import IdempotencyConflict, JobConflict, JobNotFound, QueueFull
-from ..core.job import Job, JobState, NewJob, bucket_of
+from ..core.job import JOB_ID, Job, JobState, NewJob, bucket_of
 from ..core.ports import Accepted, Claim, ClaimLimits, Entry, Finished, Lane, Loss, Outcome, QueueStats, Swept
 from . import records
 from .config import INLINE_BYTES, StoreConfig
@@ -67,14 +67,14 @@ class RedisJobStore:
 
     def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
         found: dict[str, Job] = {}
-        for bucket, ids in self._by_bucket(job_ids).items():
+        for bucket, ids in self._by_bucket(i for i in job_ids if self._possible(i)).items():
             answer, _ = self._scripts.call("get", bucket, ids, repeatable=True)
             pairs = zip(ids, answer, strict=True)
             found |= {i: records.job_from_fields(i, fields) for i, fields in pairs if fields}
         return [found.get(job_id) for job_id in job_ids]
 
     def result(self, job_id: str) -> tuple[Job, tuple[bytes, ...] | None]:
-        bucket = bucket_of(job_id)
+        bucket = self._bucket(job_id)
         first = ("GET", self._keys.outputs(bucket, job_id, 0))
         answer, rest = self._scripts.call("get", bucket, [job_id], after=[first], repeatable=True)
         if not answer[0]:
@@ -90,7 +90,7 @@ class RedisJobStore:
         return job, None if None in payloads else tuple(payloads)
 
     def cancel(self, job_id: str) -> Job:
-        state, _ = self._scripts.call("cancel", bucket_of(job_id), [job_id], repeatable=True)
+        state, _ = self._scripts.call("cancel", self._bucket(job_id), [job_id], repeatable=True)
         if not state:
             raise JobNotFound(job_id)
         if JobState(state.decode()) in (JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED):
@@ -98,18 +98,18 @@ class RedisJobStore:
         return self.get(job_id)
 
     def delete(self, job_id: str) -> None:
-        removed, _ = self._scripts.call("delete", bucket_of(job_id), [job_id])
+        removed, _ = self._scripts.call("delete", self._bucket(job_id), [job_id])
         if not removed:
             raise JobNotFound(job_id)
 
     def watch(self, job_id: str, reply_to: str) -> Job:
         arguments = [job_id, reply_to, "add"]
-        self._scripts.call("watch", bucket_of(job_id), arguments, repeatable=True)
+        self._scripts.call("watch", self._bucket(job_id), arguments, repeatable=True)
         return self.get(job_id)
 
     def unwatch(self, job_id: str, reply_to: str) -> None:
         arguments = [job_id, reply_to, "remove"]
-        self._scripts.call("watch", bucket_of(job_id), arguments, repeatable=True)
+        self._scripts.call("watch", self._bucket(job_id), arguments, repeatable=True)
 
     def delivered(self, job_ids: Sequence[str]) -> None:
         for bucket, ids in self._by_bucket(job_ids).items():
@@ -187,15 +187,24 @@ class RedisJobStore:
     def dead(self, model: str, limit: int = 100) -> tuple[str, ...]:
         found: list[tuple[bytes, float]] = []
         for bucket in range(self._buckets):
-            key = self._keys.dead(bucket, model)
-            found += guarded(lambda key=key: self._client.zrevrange(key, 0, limit - 1, withscores=True), True)
+            answer, _ = self._scripts.call("dead", bucket, [model, limit], repeatable=True)
+            found += zip(answer[::2], map(float, answer[1::2]), strict=True)
         newest = sorted(found, key=lambda pair: -pair[1])[:limit]
         return tuple(job_id.decode() for job_id, _ in newest)
 
     def ping(self) -> None:
         guarded(self._client.ping, repeatable=True)
 
-    def _by_bucket(self, job_ids: Sequence[str]) -> dict[int, list[str]]:
+    def _possible(self, job_id: str) -> bool:
+        return bool(JOB_ID.match(job_id)) and bucket_of(job_id) < self._buckets
+
+    def _bucket(self, job_id: str) -> int:
+        """Raises JobNotFound for what cannot be an id."""
+        if not self._possible(job_id):
+            raise JobNotFound(job_id)
+        return bucket_of(job_id)
+
+    def _by_bucket(self, job_ids: Iterable[str]) -> dict[int, list[str]]:
         groups: dict[int, list[str]] = {}
         for job_id in job_ids:
             groups.setdefault(bucket_of(job_id), []).append(job_id)

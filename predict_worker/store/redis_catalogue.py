@@ -25,6 +25,7 @@ class RedisCatalogue:
 
     def __init__(self, client: redis.Redis, prefix: str = "pw", buckets: int = 1) -> None:
         self._client, self._keys, self._buckets = client, Keys(prefix), buckets
+        self._ready_for: dict[str, set[str]] = {}  # what the children that beat through here were ready for
 
     def read(self) -> CatalogueView:
         def run() -> list[Any]:
@@ -56,6 +57,9 @@ class RedisCatalogue:
 
     def beat(self, heartbeat: Heartbeat, ttl_s: float) -> None:
         """Also says, for each model and bucket, that this child is ready for it: the scripts count them."""
+        available = {s.model for s in heartbeat.models if s.state == "AVAILABLE"}
+        ready = available if heartbeat.state == "ready" else set()
+        before = self._ready_for.get(heartbeat.consumer, set())
 
         def run() -> None:
             now_us = self._now_us()
@@ -63,21 +67,27 @@ class RedisCatalogue:
             raw = {**asdict(heartbeat), "at_us": now_us, "until_us": until_us}
             with self._client.pipeline(transaction=False) as pipe:
                 pipe.hset(self._keys.catalogue("workers"), heartbeat.consumer, dump(raw))
-                for model in {status.model for status in heartbeat.models}:
-                    ready = heartbeat.state == "ready" and _available(heartbeat, model)
-                    for bucket in range(self._buckets):
-                        key = self._keys.ready(bucket, model)
-                        if ready:
-                            pipe.zadd(key, {heartbeat.consumer: until_us})
-                        else:
-                            pipe.zrem(key, heartbeat.consumer)
+                for bucket in range(self._buckets):
+                    for model in ready:
+                        pipe.zadd(self._keys.ready(bucket, model), {heartbeat.consumer: until_us})
+                    for model in before - ready:
+                        pipe.zrem(self._keys.ready(bucket, model), heartbeat.consumer)
                 pipe.execute()
 
         guarded(run, repeatable=True)
+        self._ready_for[heartbeat.consumer] = ready
 
     def leave(self, consumer: str) -> None:
-        key = self._keys.catalogue("workers")
-        guarded(lambda: self._client.hdel(key, consumer), repeatable=True)
+        def run() -> None:
+            with self._client.pipeline(transaction=False) as pipe:
+                pipe.hdel(self._keys.catalogue("workers"), consumer)
+                for model in self._ready_for.get(consumer, set()):
+                    for bucket in range(self._buckets):
+                        pipe.zrem(self._keys.ready(bucket, model), consumer)
+                pipe.execute()
+
+        guarded(run, repeatable=True)
+        self._ready_for.pop(consumer, None)
 
     def beat_node(self, node: str, ttl_s: float) -> None:
         key = self._keys.catalogue("nodes")
@@ -113,10 +123,6 @@ class RedisCatalogue:
     def _now_us(self) -> int:
         seconds, micros = self._client.time()
         return int(seconds) * 1_000_000 + int(micros)
-
-
-def _available(heartbeat: Heartbeat, model: str) -> bool:
-    return any(s.model == model and s.state == "AVAILABLE" for s in heartbeat.models)
 
 
 def _readable(make: Callable[[Any], Value], raws: Iterable[Any]) -> list[Value]:

@@ -1,9 +1,12 @@
--- Shared by every script; comes after the key functions of keys.py.
--- All moments are microseconds of Redis' own clock: clocks of hosts differ.
+-- Shared by the scripts; comes after the key functions of keys.py. Paragraphs that a script does not
+-- need are left out when it is loaded, so each is one definition. All moments are microseconds of
+-- Redis' own clock: clocks of hosts differ.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
+
 local PRIORITIES = {'high', 'normal', 'low'}
+
 local FINAL = {succeeded = true, failed = true, cancelled = true, expired = true}
 
 -- Lua would print a large number as 1.7e+15.
@@ -66,40 +69,49 @@ local function wake(model)
   return token
 end
 
+-- Takes an entry out of its queue; answers whether somebody still held it.
 -- XACK first: at maxmemory a script whose first write needs memory is refused.
--- Answers whether the entry was still pending.
-local function acknowledge(stream, entry_id)
+local function acknowledge(model, priority, entry_id)
+  local stream = queue_key(model, priority)
   local pending = redis.call('XACK', stream, GROUP, entry_id) == 1
-  if redis.call('XDEL', stream, entry_id) == 1 then redis.call('DECR', entries_key()) end
+  redis.call('LREM', suspects_key(model), 1, priority .. ' ' .. entry_id)
+  if redis.call('XDEL', stream, entry_id) == 1 then
+    redis.call('DECR', entries_key())
+    -- Positions are measured by what has left the queue, whichever way.
+    if not pending then redis.call('HINCRBY', model_key(model), 'claimed', 1) end
+  end
   return pending
 end
 
--- Takes every entry of a job out of its queue, with its inputs. Those of a queued job count as
--- claimed: positions are measured by what has left the queue.
-local function remove_entries(job_id, model, priority, entry_ids, state)
+-- Takes every entry of a job out of its queue, with its inputs.
+local function remove_entries(job_id, model, priority, entry_ids)
   local range = 0
   for entry_id in string.gmatch(entry_ids or '', '[^,]+') do
-    acknowledge(queue_key(model, priority), entry_id)
+    acknowledge(model, priority, entry_id)
     redis.call('UNLINK', in_key(job_id, range))
     range = range + 1
-  end
-  if state == 'queued' then redis.call('HINCRBY', model_key(model), 'claimed', range) end
-end
-
--- One message for each channel and script; sent by send_replies().
-local outbox = {}
-local function reply(channels, frame)
-  for channel in string.gmatch(channels or '', '[^,]+') do
-    local box = outbox[channel]
-    if not box then box = {size = 0}; outbox[channel] = box end
-    box[#box + 1] = frame
-    box.size = box.size + #frame
   end
 end
 
 local NO_PAYLOAD = 4294967295
+
 local function id_frame(job_id)
   return struct.pack('>I4I4', #job_id, NO_PAYLOAD) .. job_id
+end
+
+local MESSAGE_BYTES = 1048576
+
+-- One message for each channel and script; sent by send_replies().
+local outbox = {}
+
+local function reply(channels, job_id, frame)
+  for channel in string.gmatch(channels or '', '[^,]+') do
+    local box = outbox[channel]
+    if not box then box = {size = 0}; outbox[channel] = box end
+    if not frame or box.size + #frame > MESSAGE_BYTES then frame = id_frame(job_id) end
+    box[#box + 1] = frame
+    box.size = box.size + #frame
+  end
 end
 
 local function send_replies()
@@ -110,12 +122,15 @@ end
 
 -- Gives a job its final state; its entries are dealt with by the caller.
 local function end_job(job_id, model, state, ...)
-  redis.call('HSET', job_key(job_id), 'state', state, 'finished', int(now), ...)
-  redis.call('PEXPIRE', job_key(job_id), settings.record_ttl_ms)
+  local job = job_key(job_id)
+  redis.call('HSET', job, 'state', state, 'finished', int(now), ...)
+  redis.call('PEXPIRE', job, settings.record_ttl_ms)
   redis.call('ZREM', deadlines_key(model), job_id)
+  local once = redis.call('HGET', job, 'once')
+  if once then redis.call('PEXPIRE', once_key(once), settings.record_ttl_ms) end
 end
 
 local function expire_job(job_id, model, channels)
   end_job(job_id, model, 'expired')
-  reply(channels, id_frame(job_id))
+  reply(channels, job_id)
 end

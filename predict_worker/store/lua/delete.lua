@@ -1,13 +1,14 @@
 -- Remove a job and its data, whatever its state.
 -- ARGV: job id. Returns 1, or 0 if there was none.
 local id = ARGV[1]
-local raw = redis.call('HMGET', job_key(id), 'state', 'model', 'priority', 'entries', 'reply', 'ranges')
+local raw = redis.call('HMGET', job_key(id), 'state', 'model', 'priority', 'entries', 'reply', 'ranges', 'once')
 if not raw[1] then return 0 end
-remove_entries(id, raw[2], raw[3], raw[4], raw[1])
+remove_entries(id, raw[2], raw[3], raw[4])
 for range = 0, tonumber(raw[6]) - 1 do redis.call('UNLINK', out_key(id, range)) end
 redis.call('ZREM', deadlines_key(raw[2]), id)
 redis.call('ZREM', dead_key(raw[2]), id)
+if raw[7] then redis.call('UNLINK', once_key(raw[7])) end
 redis.call('UNLINK', job_key(id))
-reply(raw[5], id_frame(id))
+reply(raw[5], id)
 send_replies()
 return 1

@@ -8,7 +8,7 @@ for at = 1, #ARGV do
     answer[#answer + 1] = {}
   else
     if raw[1] == 'queued' and raw[2] and now > tonumber(raw[2]) then
-      remove_entries(id, raw[3], raw[5], raw[6], raw[1])
+      remove_entries(id, raw[3], raw[5], raw[6])
       expire_job(id, raw[3], raw[4])
     end
     local fields = redis.call('HGETALL', job_key(id))

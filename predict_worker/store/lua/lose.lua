@@ -11,7 +11,7 @@ local function bury(job_id, model, loss, history)
     else
       redis.call('PEXPIRE', in_key(job_id, range), settings.record_ttl_ms)
     end
-    acknowledge(stream, entry_id)
+    acknowledge(model, raw[1], entry_id)
     range = range + 1
   end
   local failure = {code = loss == 'timeout' and 'timeout' or 'worker_died',
@@ -21,8 +21,11 @@ local function bury(job_id, model, loss, history)
   end_job(job_id, model, 'failed', 'error', cjson.encode(failure))
   redis.call('ZADD', dead_key(model), int(now), job_id)
   redis.call('ZREMRANGEBYSCORE', dead_key(model), '-inf', int(now - settings.record_ttl_ms * 1000))
-  reply(raw[3], id_frame(job_id))
+  reply(raw[3], job_id)
 end
+
+-- Jobs that this script has counted the loss of: several of its ranges may be lost at once.
+local counted = {}
 
 local function lose(model, priority, entry_id, loss, alone)
   local stream = queue_key(model, priority)
@@ -30,10 +33,11 @@ local function lose(model, priority, entry_id, loss, alone)
   local job_id = entry and entry[2][2]
   local raw = job_id and redis.call('HMGET', job_key(job_id), 'state', 'history', 'attempts')
   if not raw or not raw[1] or FINAL[raw[1]] then
-    acknowledge(stream, entry_id)
+    acknowledge(model, priority, entry_id)
     return
   end
-  if loss ~= 'handback' then
+  if loss ~= 'handback' and not counted[job_id] then
+    counted[job_id] = true
     local strikes, losses = 0, 0
     if loss == 'node' then
       losses = redis.call('HINCRBY', job_key(job_id), 'losses', 1)

@@ -12,11 +12,11 @@ local mine = '@' .. consumer
 -- The first write needs no memory, so that a full Redis can be drained.
 local called = redis.call('ZREM', slots, token) == 1
 
-local FRAME_PAYLOAD, FRAME_TOTAL = 16384, 1048576
+local FRAME_PAYLOAD = 16384
 
 local function end_frame(job_id, state, job, facts, failure, payload)
   local meta = table.concat({job_id, state, job.started, int(now), job.attempts, facts, failure}, '\n')
-  if payload and #payload > FRAME_PAYLOAD then return id_frame(job_id) end
+  if payload and #payload > FRAME_PAYLOAD then return nil end
   return struct.pack('>I4I4', #meta, payload and #payload or NO_PAYLOAD) .. meta .. (payload or '')
 end
 
@@ -32,7 +32,7 @@ local function keep(job_id, range, payload, staged)
 end
 
 local function finish(priority, entry_id, job_id, range, payload, staged, facts, failure)
-  local pending = acknowledge(queue_key(model, priority), entry_id)
+  local pending = acknowledge(model, priority, entry_id)
   local raw = redis.call('HMGET', job_key(job_id), 'state', 'left', 'ranges', 'reply', 'deadline',
     'started', 'attempts', 'error', 'history')
   local job = {started = raw[6] or '', attempts = raw[7] or '1'}
@@ -58,14 +58,16 @@ local function finish(priority, entry_id, job_id, range, payload, staged, facts,
   end
   local first_failure = raw[8] or failure
   local state = first_failure == '' and 'succeeded' or 'failed'
-  end_job(job_id, model, state, 'left', 0, 'facts', facts, 'expires', int(now + settings.result_ttl_ms * 1000))
+  if state == 'succeeded' then
+    end_job(job_id, model, state, 'left', 0, 'facts', facts, 'expires', int(now + settings.result_ttl_ms * 1000))
+  else
+    end_job(job_id, model, state, 'left', 0, 'facts', facts)
+  end
   if raw[4] then
+    -- Whole in the message only if it is all there is to say of the job.
     local whole = tonumber(raw[3]) == 1 and staged == '' and not raw[9]
     local sent = state == 'succeeded' and payload or nil
-    local frame = whole and end_frame(job_id, state, job, facts, first_failure, sent) or id_frame(job_id)
-    local box = outbox[raw[4]]
-    if box and box.size + #frame > FRAME_TOTAL then frame = id_frame(job_id) end
-    reply(raw[4], frame)
+    reply(raw[4], job_id, whole and end_frame(job_id, state, job, facts, first_failure, sent))
   end
 end
 
@@ -97,25 +99,27 @@ end
 
 -- Takes an entry for this consumer, or drops it if its job no longer wants to run.
 local skipped = 0
-local function take(priority, entry)
-  local stream, fields = queue_key(model, priority), entry[2]
+local function take(priority, entry, attempt)
+  local fields = entry[2]
   local job_id, range, rows, bytes, header = fields[2], fields[4], fields[6], fields[8], fields[10]
   if fields[1] ~= 'j' or not header or not tonumber(rows) or not tonumber(bytes) then
-    acknowledge(stream, entry[1])  -- not written by submit: nobody waits for it
+    acknowledge(model, priority, entry[1])  -- not written by submit: nobody waits for it
     return nil
   end
   local raw = redis.call('HMGET', job_key(job_id), 'state', 'deadline', 'created', 'started', 'attempts', 'reply')
   local overdue = raw[2] and now > tonumber(raw[2])
   if not raw[1] or FINAL[raw[1]] or overdue then
-    acknowledge(stream, entry[1])
+    acknowledge(model, priority, entry[1])
     redis.call('UNLINK', in_key(job_id, range))
     if raw[1] and not FINAL[raw[1]] then expire_job(job_id, model, raw[6]) end
     skipped = skipped + 1
     return nil
   end
-  local started, attempt = raw[4] or int(now), tonumber(raw[5] or '1')
+  local started = raw[4] or int(now)
   if not raw[4] then
-    redis.call('HSET', job_key(job_id), 'state', 'running', 'started', started, 'attempts', 1)
+    redis.call('HSET', job_key(job_id), 'state', 'running', 'started', started, 'attempts', attempt)
+  elseif attempt > tonumber(raw[5]) then
+    redis.call('HSET', job_key(job_id), 'attempts', attempt)
   end
   return {priority, entry[1], job_id, range, rows, header, fields[12] or false,
     int(tonumber(started) - tonumber(raw[3])), attempt}, tonumber(rows), tonumber(bytes)
@@ -127,17 +131,13 @@ local function rerun()
     if not suspect then return nil end
     local priority, entry_id = string.match(suspect, '^(%a+) (.+)$')
     local stream = queue_key(model, priority)
-    if #redis.call('XPENDING', stream, GROUP, entry_id, entry_id, 1, SUSPECTS) == 1 then
+    local pending = redis.call('XPENDING', stream, GROUP, entry_id, entry_id, 1, SUSPECTS)[1]
+    if pending then
+      -- XCLAIM counts a delivery where its JUSTID form (leases) does not: so deliveries are attempts.
       local entry = redis.call('XCLAIM', stream, GROUP, consumer, 0, entry_id)[1]
-      if entry then
-        local taken = take(priority, entry)
-        if taken then
-          taken[9] = redis.call('HINCRBY', job_key(taken[3]), 'attempts', 1)
-          return taken
-        end
-      else
-        redis.call('XACK', stream, GROUP, entry_id)
-      end
+      local taken = entry and take(priority, entry, pending[4] + 1)
+      if taken then return taken end
+      if not entry then redis.call('XACK', stream, GROUP, entry_id) end
     end
   end
 end
@@ -173,7 +173,7 @@ else
       local entry = next_entry(stream)
       if not entry then break end
       read = read + 1
-      local taken, taken_rows, taken_bytes = take(priority, entry)
+      local taken, taken_rows, taken_bytes = take(priority, entry, 1)
       if taken then
         claim[#claim + 1] = taken
         rows, bytes = rows + taken_rows, bytes + taken_bytes

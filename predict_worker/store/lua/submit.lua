@@ -1,7 +1,7 @@
 -- Admit and store a job; say which wake-up must be published.
--- ARGV: id, model, priority, request, deadline_us or '', reply channel, idempotency digest
---       or '', fingerprint, queue bound of the model, then for each range: rows, bytes, header, payload
---       ('' if it is in its own key).
+-- ARGV: id, model, priority, request, deadline_us or '', reply channel, idempotency digest or '',
+--       fingerprint, queue bound of the model, then for each range: rows, bytes, header, payload
+--       ('' though it has bytes: in its own key).
 -- Returns {'accepted'|'replayed'|'conflict'|'full'|'full_total'|'full_memory', job id, wake-up or '',
 --          created, position}
 local id, model, priority, request = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -46,7 +46,7 @@ for range = 0, ranges - 1 do bytes = bytes + tonumber(ARGV[11 + 4 * range]) end
 if maximum > 0 and used + bytes > maximum * settings.max_memory_share then return refuse('full_memory') end
 for range = 0, ranges - 1 do
   -- A payload of its own was refused by a full Redis, or lost: nothing may be half stored.
-  if ARGV[13 + 4 * range] == '' and redis.call('EXISTS', in_key(id, range)) == 0 then
+  if ARGV[13 + 4 * range] == '' and ARGV[11 + 4 * range] ~= '0' and redis.call('EXISTS', in_key(id, range)) == 0 then
     return refuse('full_memory')
   end
 end
@@ -57,10 +57,10 @@ local entry_ids = {}
 for range = 0, ranges - 1 do
   local at = 10 + 4 * range
   local fields = {'j', id, 'k', range, 'n', ARGV[at], 'b', ARGV[at + 1], 'h', ARGV[at + 2]}
-  if ARGV[at + 3] ~= '' then
-    fields[11], fields[12] = 'p', ARGV[at + 3]
-  else
+  if ARGV[at + 3] == '' and ARGV[at + 1] ~= '0' then
     redis.call('PERSIST', in_key(id, range))
+  else
+    fields[11], fields[12] = 'p', ARGV[at + 3]
   end
   entry_ids[range + 1] = redis.call('XADD', queue_key(model, priority), '*', unpack(fields))
 end
@@ -74,9 +74,10 @@ if deadline_us ~= '' then
   job[#job + 1] = 'deadline'; job[#job + 1] = deadline
   redis.call('ZADD', deadlines_key(model), deadline, id)
 end
-redis.call('HSET', job_key(id), unpack(job))
 if once ~= '' then
-  redis.call('SET', once_key(once), id .. ' ' .. fingerprint, 'PX', settings.record_ttl_ms)
+  job[#job + 1] = 'once'; job[#job + 1] = once
+  redis.call('SET', once_key(once), id .. ' ' .. fingerprint)
 end
+redis.call('HSET', job_key(id), unpack(job))
 local claimed = tonumber(redis.call('HGET', model_key(model), 'claimed') or '0')
 return {'accepted', id, wake(model) or '', int(now), math.max(0, before - claimed)}

@@ -6,7 +6,7 @@ local expired, reclaimed = 0, 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines_key(model), '-inf', int(now), 'LIMIT', 0, 300)) do
   local raw = redis.call('HMGET', job_key(id), 'state', 'priority', 'entries', 'reply')
   if raw[1] == 'queued' then
-    remove_entries(id, model, raw[2], raw[3], raw[1])
+    remove_entries(id, model, raw[2], raw[3])
     expire_job(id, model, raw[4])
     expired = expired + 1
   else

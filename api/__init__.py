@@ -1,0 +1,1 @@
+"""The web's side: HTTP in, one call to the prediction service, HTTP out."""

@@ -1,0 +1,79 @@
+"""Reading a request's body within ``MAX_BODY_BYTES``, plain or compressed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+from django.http import HttpRequest
+from rest_framework.exceptions import UnsupportedMediaType
+
+from predict_worker.conf import get_config
+from predict_worker.core.errors import InvalidRequest, PayloadTooLarge
+
+UNKNOWN_LENGTH = "-1"
+
+# The header's name -> zlib's window bits (https://zlib.net/manual.html, inflateInit2).
+CODINGS: Mapping[str, int] = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+def admit_chunked(request: HttpRequest) -> None:
+    """Let a body of undeclared length be read: Django and DRF take one without Content-Length as empty."""
+    meta = request.META
+    if meta.get("CONTENT_LENGTH") or "chunked" not in meta.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return
+    meta["CONTENT_LENGTH"] = UNKNOWN_LENGTH
+    if meta.get("wsgi.input_terminated"):
+        request._stream = meta["wsgi.input"]
+
+
+def read_body(request: HttpRequest) -> bytes:
+    """The body, inflated. Raises PayloadTooLarge, InvalidRequest for a body that ends early or does
+    not inflate, UnsupportedMediaType for an unknown Content-Encoding."""
+    limit = get_config().max_body_bytes
+    coding = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if coding and coding != "identity" and coding not in CODINGS:
+        raise UnsupportedMediaType(coding, f"Content-Encoding {coding!r} is none of gzip, deflate, identity")
+    raw = _read(request, limit)
+    return _inflate(raw, coding, limit) if coding in CODINGS else raw
+
+
+def _read(request: HttpRequest, limit: int) -> bytes:
+    declared = int(request.META["CONTENT_LENGTH"])
+    if declared > limit:
+        raise _too_large(limit, f"{declared} bytes")
+    parts, left = [], limit + 1
+    while left and (part := request.read(left)):
+        parts.append(part)
+        left -= len(part)
+    body = b"".join(parts)
+    if len(body) > limit:
+        raise _too_large(limit, "more")
+    if 0 <= declared != len(body):
+        raise InvalidRequest("body", f"{declared} bytes as Content-Length says", f"{len(body)} bytes")
+    return body
+
+
+def _inflate(raw: bytes, coding: str, limit: int) -> bytes:
+    inflated = b""
+    rest = raw
+    while rest or not inflated:  # a gzip file may have several members
+        # "deflate" is zlib's format, but some clients send the bare one.
+        bare = coding == "deflate" and rest[:1] and (rest[0] & 0x0F != 8)
+        stream = zlib.decompressobj(-15 if bare else CODINGS[coding])
+        try:
+            inflated += stream.decompress(rest, limit + 1 - len(inflated))
+        except zlib.error as error:
+            raise InvalidRequest("body", f"{coding} data", str(error)) from None
+        if len(inflated) > limit:
+            raise _too_large(limit, "more once inflated")
+        if not stream.eof:
+            raise InvalidRequest("body", f"complete {coding} data", "data that ends early")
+        rest = stream.unused_data
+        if not rest:
+            break
+    return inflated
+
+
+def _too_large(limit: int, got: str) -> PayloadTooLarge:
+    return PayloadTooLarge("body", f"at most {limit} bytes (MAX_BODY_BYTES)", got)

@@ -1,0 +1,60 @@
+"""JSON as callers send it: strict, and every refusal says where and why."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from predict_worker.core.errors import InvalidRequest
+
+_BARE_TOKEN = re.compile(r"-?(?:NaN|Infinity)")
+
+
+def loads(body: bytes) -> Any:
+    """Raises InvalidRequest for what RFC 8259 does not allow, and for a name given twice in an object."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest("body", "JSON", _got(error)) from None
+    # Without escapes, a text with one colon more than its values account for names something twice.
+    if b"\\" in body or body.count(b":") != _colons(value):
+        _refuse_duplicates(body)
+    return value
+
+
+def _got(error: json.JSONDecodeError) -> str:
+    place = f"at line {error.lineno}, column {error.colno}"
+    for start in (error.pos, error.pos - 1):  # the parser takes the minus sign for a number's
+        if start >= 0 and (token := _BARE_TOKEN.match(error.doc, start)):
+            return f'the bare token {token.group()} {place}; write "{token.group()}" in quotes'
+    return f"{error.msg} {place}"
+
+
+def _colons(value: Any) -> int:
+    """Colons in the text of a value, without walking lists of anything but objects (then too few)."""
+    if isinstance(value, dict):
+        return len(value) + sum(_colons(name) + _colons(inner) for name, inner in value.items())
+    if isinstance(value, str):
+        return value.count(":")
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return sum(map(_colons, value))
+    return 0
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_unique)
+    except RecursionError:
+        raise InvalidRequest("body", "JSON", "deeper nesting than any tensor's") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequest("body", "each name once in an object", f"{twice[:100]!r} twice")
+    return unique

@@ -1,0 +1,68 @@
+"""The native jobs API."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.request import Request
+
+from predict_worker.codec import join_ranges, write_npy
+from predict_worker.connect import service
+from predict_worker.service import Answer
+
+from .. import prefer
+from ..auth import owner_of
+from ..views import ApiView, json_response
+from . import parse, render
+from .parsers import JsonParser, NpyParser, NpzParser
+
+
+class Jobs(ApiView):
+    parser_classes = (JsonParser, NpyParser, NpzParser)
+
+    def post(self, request: Request) -> HttpResponse:
+        preference = prefer.parse(request.META.get("HTTP_PREFER", ""))
+        predict_request = parse.predict_request(
+            request.data,
+            owner=owner_of(request),
+            request_id=self.request_id,
+            key_header=request.META.get("HTTP_IDEMPOTENCY_KEY"),
+        )
+        answer = service().submit(predict_request, preference.wait_s or 0)
+        return render.answered(answer, preference, service())
+
+
+class OneJob(ApiView):
+    def get(self, request: Request, job_id: str) -> HttpResponse:
+        preference = prefer.parse(request.META.get("HTTP_PREFER", ""))
+        answer = service().get(job_id, owner_of(request), preference.wait_s or 0)
+        return render.found(answer, preference, service())
+
+    def delete(self, request: Request, job_id: str) -> HttpResponse:
+        service().delete(job_id, owner_of(request))
+        return HttpResponse(status=204)
+
+
+class Cancel(ApiView):
+    def post(self, request: Request, job_id: str) -> HttpResponse:
+        job = service().cancel(job_id, owner_of(request))
+        return json_response(render.job_object(Answer(job)))
+
+
+class Result(ApiView):
+    """The outputs alone: JSON, or a ``.npy`` file where there is one output."""
+
+    def get(self, request: Request, job_id: str) -> HttpResponse:
+        form = request.get_preferred_type(["application/json", "application/x-npy"])
+        if form is None:
+            raise NotAcceptable("a result is application/json or application/x-npy")
+        answer = service().result(job_id, owner_of(request))
+        payloads = answer.payloads or ()
+        if form == "application/json":
+            return json_response({"outputs": render.outputs_object(payloads)}, headers={"Vary": "Accept"})
+        outputs = join_ranges(payloads)
+        if len(outputs) != 1:
+            raise NotAcceptable(f"a .npy file holds one output, this job has {', '.join(outputs)}")
+        (array,) = outputs.values()
+        headers = {"Cache-Control": "no-store", "Vary": "Accept"}
+        return HttpResponse(write_npy(array), content_type="application/x-npy", headers=headers)

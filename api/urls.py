@@ -1,0 +1,25 @@
+"""The API's paths, to be included at the root: ``path("", include("api.urls"))``."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from .catalogue import views as catalogue
+from .jobs import views as jobs
+from .ops import views as ops
+from .views import NoSuchPath
+
+app_name = "prediction_api"
+
+urlpatterns = [
+    path("api/jobs", jobs.Jobs.as_view(), name="jobs"),
+    path("api/jobs/<str:job_id>", jobs.OneJob.as_view(), name="job"),
+    path("api/jobs/<str:job_id>/cancel", jobs.Cancel.as_view(), name="cancel"),
+    path("api/jobs/<str:job_id>/result", jobs.Result.as_view(), name="result"),
+    path("api/models", catalogue.Models.as_view(), name="models"),
+    path("api/models/<str:name>", catalogue.OneModel.as_view(), name="model"),
+    path("api/workers", catalogue.Workers.as_view(), name="workers"),
+    path("healthz", ops.Health.as_view(), name="healthz"),
+    path("readyz", ops.Readiness.as_view(), name="readyz"),
+    re_path(r"^api(/|$)", NoSuchPath.as_view()),
+]

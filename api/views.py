@@ -1,0 +1,103 @@
+"""What all views of the API have in common."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from predict_worker.codec import dumps
+
+from .auth import ConfiguredAuthentication, OwnersOnly
+from .body import admit_chunked
+from .errors import exception_handler
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
+
+
+class JsonRenderer(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> bytes:
+        return dumps(data)
+
+
+class ByMediaType(BaseContentNegotiation):
+    """A body is read as its Content-Type says; answers have one form, whatever ``Accept`` says."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        given = request.content_type.partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == given), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
+
+
+class ApiView(APIView):
+    """Errors are problems, answers are JSON, and every answer carries its ``X-Request-ID``."""
+
+    authentication_classes: Sequence[type[BaseAuthentication]] = (ConfiguredAuthentication,)
+    permission_classes: Sequence[type[BasePermission]] = (OwnersOnly,)
+    throttle_classes = ()
+    parser_classes: Sequence[type[BaseParser]] = ()
+    renderer_classes = (JsonRenderer,)
+    content_negotiation_class = ByMediaType
+    metadata_class = None
+    versioning_class = None
+    request_id = ""
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        self.request_id = given if REQUEST_ID.match(given) else os.urandom(16).hex()
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            admit_chunked(request)
+        return super().initialize_request(request, *args, **kwargs)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        response["X-Request-ID"] = self.request_id
+        return response
+
+    def get_exception_handler(self) -> Any:
+        return exception_handler
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        return HttpResponse(status=204)
+
+
+class NoSuchPath(ApiView):
+    """Any other path under ``/api/``."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound(f"no resource at {request.path}")
+
+
+def json_response(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """JSON that no cache may keep: it is one caller's own, and true for now only."""
+    return HttpResponse(
+        dumps(data),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )

@@ -1,0 +1,102 @@
+"""Train a small network on scikit-learn's handwritten digits and put it into a model repository.
+
+    python examples/digits/train.py             trains models/digits/1, unless it is there
+    python examples/digits/train.py --example   prints a request body with one digit it never saw
+
+The model takes ``x``, float32 ``[-1, 8, 8, 1]`` in 0..16 as scikit-learn has it, and answers
+``probabilities``, float32 ``[-1, 10]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+REPOSITORY = Path(os.environ.get("MODEL_REPOSITORY") or Path(__file__).resolve().parents[2] / "models")
+LEAST_ACCURACY = 0.97
+SEED = 3
+
+
+def split() -> list[Any]:
+    """Images to train on and to test with, then their digits likewise; the same at every call."""
+    digits = load_digits()
+    images = digits.images.astype(np.float32)[..., np.newaxis]
+    kept_apart = {"test_size": 0.2, "random_state": SEED, "stratify": digits.target}
+    return list(train_test_split(images, digits.target, **kept_apart))
+
+
+def example() -> dict[str, Any]:
+    """A request for one held-out image; ``metadata`` says which digit it is."""
+    _, images, _, digits = split()
+    return {"model": "digits", "inputs": images[:1].tolist(), "metadata": {"digit": int(digits[0])}}
+
+
+def train(target: Path) -> None:
+    """Train, check and write a SavedModel; nothing is written below ``LEAST_ACCURACY``."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(SEED)
+    train_images, test_images, train_digits, test_digits = split()
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Rescaling(1 / 16),
+            keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(64, 3, padding="same", activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    network.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    network.fit(train_images, train_digits, batch_size=32, epochs=20, verbose=0)
+
+    module = tf.Module()
+    module.network = keras.Sequential(network.layers)  # without the optimizer's variables
+    module.predict = tf.function(
+        lambda x: {"probabilities": module.network(x, training=False)},
+        input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.float32, name="x")],
+    )
+    answers = module.predict(tf.constant(test_images))["probabilities"].numpy()
+    accuracy = float(np.mean(answers.argmax(axis=1) == test_digits))
+    print(f"digits: {accuracy:.1%} of {len(test_digits)} held-out images are right")
+    if accuracy < LEAST_ACCURACY:
+        sys.exit(f"expected {LEAST_ACCURACY:.0%} or more: nothing was written")
+    # Renamed into place: a worker that watches the repository never sees half a model.
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        tf.saved_model.save(module, str(unfinished), signatures={"serving_default": module.predict})
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def main() -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--example", action="store_true", help="print a request body and stop")
+    if parser.parse_args().example:
+        print(json.dumps(example()))
+        return
+    target = REPOSITORY / "digits" / "1"
+    if target.exists():
+        print(f"{target} is there already")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    train(target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The functions for Python callers: the same service that the web uses, without HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .codec import Arrays, Columnar, Instances, RawInputs, join_ranges
+from .connect import service
+from .core.errors import InvalidRequest
+from .core.job import Job, Priority
+from .core.spec import DEFAULT_SIGNATURE, ModelRef
+from .service import Answer, PredictRequest
+
+_RECHECK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A job, and its outputs by name when it succeeded (None: it did not, or they have expired)."""
+
+    job: Job
+    outputs: Mapping[str, NDArray[Any]] | None
+
+
+def submit(
+    model: str,
+    inputs: Any = None,
+    *,
+    instances: Sequence[Any] | None = None,
+    version: int | None = None,
+    label: str | None = None,
+    signature_name: str = DEFAULT_SIGNATURE,
+    outputs: Sequence[str] = (),
+    priority: str = Priority.NORMAL,
+    deadline_s: float | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    owner: str = "",
+) -> Job:
+    """Queue a prediction.
+
+    ``inputs``: an array (or nested lists) with the batch dimension for a model of one input, else a
+    mapping by input name; or ``instances``, one row each. Raises PredictionError's kinds.
+    """
+    request = PredictRequest(
+        ModelRef(model, version, label),
+        _raw(inputs, instances),
+        signature_name=signature_name,
+        outputs=tuple(outputs),
+        priority=Priority(priority),
+        deadline_s=deadline_s,
+        metadata=metadata or {},
+        owner=owner,
+    )
+    return service().submit(request).job
+
+
+def wait(job_id: str, timeout_s: float = 30.0, *, owner: str = "") -> Prediction:
+    """The final job. Raises TimeoutError when it is not final in time, JobNotFound."""
+    until = time.monotonic() + timeout_s
+    while True:
+        left_s = until - time.monotonic()
+        answer = service().get(job_id, owner, max(left_s, 0.0))
+        if answer.job.state.final:
+            return _prediction(answer)
+        if left_s <= 0:
+            raise TimeoutError(f"job {job_id} is {answer.job.state} after {timeout_s} s")
+        if answer.waited_s is None:  # no waiting place was free
+            time.sleep(min(_RECHECK_S, left_s))
+
+
+def get_job(job_id: str, *, owner: str = "") -> Prediction:
+    """The job as it is now. Raises JobNotFound."""
+    return _prediction(service().get(job_id, owner))
+
+
+def cancel(job_id: str, *, owner: str = "") -> Job:
+    """Raises JobNotFound, JobConflict when it has ended otherwise."""
+    return service().cancel(job_id, owner)
+
+
+def _prediction(answer: Answer) -> Prediction:
+    return Prediction(answer.job, None if answer.payloads is None else join_ranges(answer.payloads))
+
+
+def _raw(inputs: Any, instances: Sequence[Any] | None) -> RawInputs:
+    if (inputs is None) == (instances is None):
+        raise InvalidRequest("inputs", "either inputs or instances", "neither" if inputs is None else "both")
+    if instances is not None:
+        return Instances(list(instances))
+    if isinstance(inputs, np.ndarray):
+        return Arrays({"": inputs})
+    if isinstance(inputs, Mapping) and all(isinstance(value, np.ndarray) for value in inputs.values()):
+        return Arrays(dict(inputs))
+    return Columnar(inputs)

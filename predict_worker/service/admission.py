@@ -1,0 +1,87 @@
+"""From a request and the version it means to the job that is stored."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from typing import Any
+
+from ..catalogue import Resolved
+from ..codec import Arrays, Columnar, Instances, RawInputs, pack, pack_raw
+from ..core.errors import InvalidRequest
+from ..core.job import NewJob, RowRange, new_job_id
+from ..core.spec import BatchPolicy, ModelSpec
+from ..inputs import Bound, bind, check_outputs, split
+from .request import PredictRequest
+
+
+def row_ranges(request: PredictRequest, spec: ModelSpec | None, max_bytes: int) -> tuple[RowRange, ...]:
+    """The inputs, checked against the signature and packed, in ranges that each fit one batch.
+
+    Without a spec (no worker has loaded the model yet) they stay as they came and the worker checks
+    them. Raises InvalidRequest, PayloadTooLarge.
+    """
+    if spec is None:
+        return (RowRange(0, _rows(request.inputs), pack_raw(request.inputs)),)
+    signature = spec.signatures.get(request.signature_name)
+    if signature is None:
+        raise InvalidRequest(
+            "signature_name", f"one of {', '.join(spec.signatures)}", repr(request.signature_name)
+        )
+    check_outputs(signature, request.outputs)
+    bound = bind(signature, request.inputs, inputs_finite=spec.inputs_finite, max_bytes=max_bytes)
+    return _split(bound, spec.batch)
+
+
+def _split(bound: Bound, policy: BatchPolicy) -> tuple[RowRange, ...]:
+    if bound.rows == 1:
+        return (RowRange(0, 1, pack(bound.arrays)),)
+    parts = split(bound.arrays, policy.max_rows, policy.max_bytes)
+    return tuple(RowRange(start, stop, pack(arrays)) for start, stop, arrays in parts)
+
+
+def _rows(raw: RawInputs) -> int:
+    """How many rows unchecked inputs seem to have: at least one."""
+    if isinstance(raw, Instances):
+        return len(raw.rows)
+    value: Any = raw.value if isinstance(raw, Columnar) else raw.arrays
+    if isinstance(value, dict):
+        value = next(iter(value.values()), None)
+    if isinstance(raw, Arrays):
+        return max(1, value.shape[0]) if value is not None and value.ndim else 1
+    return max(1, len(value)) if isinstance(value, list) else 1
+
+
+def new_job(
+    request: PredictRequest, to: Resolved, ranges: tuple[RowRange, ...], buckets: int, reply_to: str | None
+) -> NewJob:
+    spec = to.spec
+    return NewJob(
+        id=new_job_id(_bucket(request, buckets)),
+        model=to.entry.name,
+        ranges=ranges,
+        owner=request.owner,
+        version=to.version,
+        pinned=request.ref.version is not None,
+        digest=spec.digest if spec else None,
+        artefact=spec.artefact if spec else None,
+        signature_name=request.signature_name,
+        outputs=request.outputs,
+        priority=request.priority,
+        deadline_s=request.deadline_s,
+        metadata=request.metadata,
+        request_id=request.request_id,
+        idempotency_key=request.idempotency_key,
+        fingerprint=request.fingerprint,
+        reply_to=reply_to,
+        queue_max_jobs=to.entry.queue_max_jobs,
+    )
+
+
+def _bucket(request: PredictRequest, buckets: int) -> int:
+    """One key of one owner always meets the same bucket, so the store sees it again there."""
+    if buckets == 1:
+        return 0
+    if request.idempotency_key is None:
+        return random.randrange(buckets)  # noqa: S311 - spreads load, guards nothing
+    return zlib.crc32(f"{request.owner}\0{request.idempotency_key}".encode()) % buckets

@@ -1,0 +1,179 @@
+"""PredictionService: resolve, check, store, wake, wait."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, replace
+
+from ..catalogue import Catalogue
+from ..core.errors import JobNotFound, JobUnsuccessful, ResultGone, ResultNotReady, StoreUnavailable
+from ..core.job import JOB_ID, Job, JobState, NewJob
+from ..core.ports import Accepted, Heartbeat, JobStore, Wakeups
+from ..waiting import Place, Waiters
+from .admission import new_job, row_ranges
+from .endings import ended
+from .estimate import Estimate
+from .overview import ModelView, Overview
+from .request import Answer, Limits, PredictRequest
+
+log = logging.getLogger(__name__)
+
+
+class PredictionService:
+    """Collaborators are ports, so it runs on Redis or in memory. Safe for threads.
+
+    A job of another owner is as unknown as one that does not exist.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        catalogue: Catalogue,
+        wakeups: Wakeups,
+        waiters: Waiters,
+        limits: Limits,
+    ) -> None:
+        self._store, self._catalogue, self._wakeups, self._waiters = store, catalogue, wakeups, waiters
+        self._limits = limits
+        self._overview, self._estimate = Overview(catalogue), Estimate(store)
+
+    # ------------------------------------------------------------ jobs
+
+    def submit(self, request: PredictRequest, wait_s: float = 0.0) -> Answer:
+        """Accept a prediction; with ``wait_s`` hold the answer until the job is final or time is up.
+
+        The store is asked once. Where no waiting place is free the answer comes at once.
+        Raises InvalidRequest, PayloadTooLarge, ModelNotFound, QueueFull, IdempotencyConflict,
+        StoreUnavailable.
+        """
+        resolved = self._catalogue.resolve(request.ref)
+        ranges = row_ranges(request, resolved.spec, self._limits.max_input_bytes)
+        place = self._waiters.place() if wait_s > 0 else None
+        reply_to = place.reply_to if place else None
+        new = new_job(request, resolved, ranges, self._limits.buckets, reply_to)
+        if place is None:
+            return self._accepted(self._accept(new))
+        with place:
+            place.expect(new.id)
+            accepted = self._accept(new)
+            return self._awaited(place, accepted, min(wait_s, self._limits.max_wait_s))
+
+    def _accept(self, new: NewJob) -> Accepted:
+        accepted = self._store.submit(new)
+        log.info("job %s accepted for %s, request %s", accepted.job.id, new.model, new.request_id)
+        if accepted.wakeup is not None:
+            self._wake(new.model, accepted.wakeup)
+        return accepted
+
+    def _wake(self, model: str, token: str) -> None:
+        """The job is stored: that the broker is away makes it later, never lost."""
+        try:
+            self._wakeups.send(model, token)
+        except StoreUnavailable as failure:
+            log.warning("no worker was told of work for %s: %s", model, failure)
+            try:
+                self._store.release_wakeup(model, token)
+            except StoreUnavailable:
+                log.warning("the wake-up of %s lapses by itself", model)
+
+    def _accepted(self, accepted: Accepted, waited_s: float | None = None) -> Answer:
+        """The answer without a wait: an earlier job under the same key may be final already."""
+        job, payloads = accepted.job, None
+        if job.state.final:
+            job, payloads = self._store.result(job.id)
+        return Answer(job, payloads, accepted.replayed, waited_s)
+
+    def _awaited(self, place: Place, accepted: Accepted, wait_s: float) -> Answer:
+        job = accepted.job
+        if accepted.replayed:
+            place.expect(job.id)
+            job = self._store.watch(job.id, place.reply_to)
+        try:
+            answer = self._wait(place, job, wait_s)
+        except StoreUnavailable:
+            answer = Answer(job, waited_s=wait_s)  # it is accepted all the same
+        return replace(answer, replayed=accepted.replayed) if accepted.replayed else answer
+
+    def _wait(self, place: Place, job: Job, wait_s: float) -> Answer:
+        """Raises StoreUnavailable, JobNotFound if the job is deleted meanwhile."""
+        finished = None if job.state.final else place.wait(wait_s)
+        if finished and finished.end and finished.payload is not None:
+            self._waiters.delivered(job.id)
+            job = ended(job, finished.end, self._limits.delivered_ttl_s)
+            return Answer(job, (finished.payload,), waited_s=wait_s)
+        # Failed, larger than a message holds, or perhaps final without a message.
+        job, payloads = self._store.result(job.id)
+        if payloads is not None:
+            self._waiters.delivered(job.id)
+        return Answer(job, payloads, waited_s=wait_s)
+
+    def get(self, job_id: str, owner: str, wait_s: float = 0.0) -> Answer:
+        """The job, with its outputs if it succeeded; with ``wait_s`` held until it is final or time is up.
+
+        Raises JobNotFound, StoreUnavailable.
+        """
+        job, payloads = self._owned(job_id, owner)
+        place = None if job.state.final or wait_s <= 0 else self._waiters.place()
+        if place is None:
+            return Answer(job, payloads)
+        with place:
+            place.expect(job_id)
+            job = self._store.watch(job_id, place.reply_to)
+            return self._wait(place, job, min(wait_s, self._limits.max_wait_s))
+
+    def result(self, job_id: str, owner: str) -> Answer:
+        """A succeeded job with its outputs.
+
+        Raises JobNotFound, ResultNotReady, JobUnsuccessful, ResultGone.
+        """
+        job, payloads = self._owned(job_id, owner)
+        if not job.state.final:
+            raise ResultNotReady(f"job {job_id} is {job.state}", self.retry_after_s(job))
+        if job.state is not JobState.SUCCEEDED:
+            error = asdict(job.error) if job.error else None
+            raise JobUnsuccessful(f"job {job_id} is {job.state}", job.state.value, error)
+        if payloads is None:
+            raise ResultGone(f"the outputs of job {job_id} have expired")
+        return Answer(job, payloads)
+
+    def cancel(self, job_id: str, owner: str) -> Job:
+        """Raises JobNotFound, JobConflict."""
+        self._owned_job(job_id, owner)
+        return self._store.cancel(job_id)
+
+    def delete(self, job_id: str, owner: str) -> None:
+        """Raises JobNotFound."""
+        self._owned_job(job_id, owner)
+        self._store.delete(job_id)
+
+    def _owned(self, job_id: str, owner: str) -> tuple[Job, tuple[bytes, ...] | None]:
+        if not JOB_ID.match(job_id):
+            raise JobNotFound(job_id)
+        job, payloads = self._store.result(job_id)
+        if job.owner != owner:
+            raise JobNotFound(job_id)
+        return job, payloads
+
+    def _owned_job(self, job_id: str, owner: str) -> None:
+        if not JOB_ID.match(job_id) or self._store.get(job_id).owner != owner:
+            raise JobNotFound(job_id)
+
+    # ------------------------------------------------------------ models, workers, health
+
+    def models(self) -> tuple[ModelView, ...]:
+        return self._overview.models()
+
+    def model(self, name: str) -> ModelView:
+        """Raises ModelNotFound."""
+        return self._overview.model(name)
+
+    def workers(self) -> tuple[Heartbeat, ...]:
+        return self._overview.workers()
+
+    def ping(self) -> None:
+        """Raises StoreUnavailable."""
+        self._store.ping()
+
+    def retry_after_s(self, job: Job) -> float:
+        """When it is worth looking again, at least a second from now."""
+        return self._estimate.retry_after_s(job)

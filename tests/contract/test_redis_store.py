@@ -1,0 +1,157 @@
+"""What only the store in Redis can show: children it counts, keys it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from predict_worker.core.errors import QueueFull
+from predict_worker.core.ports import JobStore, Loss
+from predict_worker.store.config import StoreConfig
+from tests.contract.backends import REDIS_SERVERS, RedisBackend, ready_child
+from tests.contract.conftest import Open
+from tests.contract.scene import (
+    CHILD,
+    MODEL,
+    OTHER_CHILD,
+    UNKNOWN_ID,
+    answered,
+    claim,
+    claim_one,
+    eventually,
+    failed,
+    finish,
+    ids,
+    let_pass,
+    roomier,
+    submit,
+)
+
+pytestmark = pytest.mark.parametrize("redis_client", list(REDIS_SERVERS) or ["redis"], indirect=True)
+LARGE = b"x" * 20_000
+
+
+def test_only_ready_heartbeats_with_the_model_available_count(backend: RedisBackend) -> None:
+    store, catalogue = backend.open(StoreConfig()), backend.catalogue()
+    catalogue.beat(ready_child(MODEL, "a"), ttl_s=60)
+    catalogue.beat(ready_child(MODEL, "b", state="draining"), ttl_s=60)
+    catalogue.beat(ready_child(MODEL, "c", version_state="LOADING"), ttl_s=60)
+    catalogue.beat(ready_child("other", "d"), ttl_s=60)
+    catalogue.beat(ready_child(MODEL, "e"), ttl_s=0.02)
+    eventually(lambda: store.stats(MODEL).ready_children == 1)
+    catalogue.beat(ready_child(MODEL, "a", state="draining"), ttl_s=60)
+    assert store.stats(MODEL).ready_children == 0
+
+
+def test_child_that_no_longer_has_the_model_does_not_count(backend: RedisBackend) -> None:
+    store, catalogue = backend.open(StoreConfig()), backend.catalogue()
+    catalogue.beat(ready_child(MODEL, "a"), ttl_s=60)
+    catalogue.beat(replace(ready_child(MODEL, "a"), models=()), ttl_s=60)
+    assert store.stats(MODEL).ready_children == 0
+
+
+def test_child_that_left_does_not_count(backend: RedisBackend) -> None:
+    store, catalogue = backend.open(StoreConfig()), backend.catalogue()
+    catalogue.beat(ready_child(MODEL, "a"), ttl_s=60)
+    catalogue.leave("a")
+    assert store.stats(MODEL).ready_children == 0
+
+
+# ---------------------------------------------------------------- nothing is left behind
+
+
+def data_keys(backend: RedisBackend) -> list[str]:
+    """Keys of jobs and their data that will stay for ever."""
+    kinds = (":job:", ":in:", ":out:", ":stage:", ":once:")
+    names = [key.decode() for key in backend.client.scan_iter(f"{backend.prefix}:*")]
+    return [name for name in names if any(kind in name for kind in kinds) and backend.client.ttl(name) == -1]
+
+
+def inputs(backend: RedisBackend) -> int:
+    return sum(1 for _ in backend.client.scan_iter(f"{backend.prefix}:*:in:*"))
+
+
+def end_by(store: JobStore, end: str) -> None:
+    """A job of three large ranges, two of them claimed, comes to this end."""
+    job_id = submit(store, payload=LARGE, ranges=(1, 1, 1), deadline_s=0.03 if end == "expired" else None)
+    first = claim_one(store)
+    second = claim_one(store, OTHER_CHILD)
+    if end in ("succeeded", "failed"):
+        outcomes = [answered(first, LARGE), answered(claim_one(store), LARGE)]
+        finish(store, *outcomes, answered(second, LARGE) if end == "succeeded" else failed(second))
+    elif end == "expired":
+        let_pass(store, 0.04)
+        finish(store, answered(first, LARGE))
+        finish(store, answered(second, LARGE), consumer=OTHER_CHILD)
+    elif end == "cancelled":
+        store.cancel(job_id)
+        finish(store, answered(first, LARGE), answered(second, LARGE))
+    elif end == "recovered":
+        store.recover(MODEL, CHILD, Loss.NODE)
+        store.cancel(job_id)
+    else:
+        store.delete(job_id)
+        store.recover(MODEL, "n2:", Loss.NODE)
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "expired", "cancelled", "recovered", "deleted"])
+def test_inputs_go_with_the_end_of_their_job_and_the_rest_has_a_lifetime(
+    store: JobStore, backend: RedisBackend, end: str
+) -> None:
+    end_by(store, end)
+    assert inputs(backend) == 0
+    assert data_keys(backend) == []
+    assert claim(store) == ()
+
+
+def test_inputs_of_a_dead_letter_live_as_long_as_its_record(open_store: Open, backend: RedisBackend) -> None:
+    store = open_store(roomier(record_ttl_s=0.2, max_strikes=1))
+    submit(store, payload=LARGE, ranges=(1, 1))
+    submit(store, payload=b"small")
+    for _ in range(2):
+        claim_one(store)
+        store.recover(MODEL, CHILD, Loss.CHILD)
+    assert inputs(backend) == 3
+    assert data_keys(backend) == []
+    eventually(lambda: inputs(backend) == 0)
+
+
+def test_refused_submit_leaves_no_keys(store: JobStore, backend: RedisBackend) -> None:
+    before = set(backend.client.scan_iter(f"{backend.prefix}:*"))
+    with pytest.raises(QueueFull):
+        submit(store, payload=LARGE, ranges=(1, 1), queue_max_jobs=1, idempotency_key="k")
+    assert set(backend.client.scan_iter(f"{backend.prefix}:*")) == before
+
+
+def test_replayed_submit_leaves_no_inputs(store: JobStore, backend: RedisBackend) -> None:
+    submit(store, payload=LARGE, idempotency_key="k", fingerprint="f")
+    submit(store, payload=LARGE, idempotency_key="k", fingerprint="f")
+    assert inputs(backend) == 1
+
+
+def test_lost_consumers_are_forgotten_by_the_streams(store: JobStore, backend: RedisBackend) -> None:
+    submit(store)
+    claim_one(store)
+    store.recover(MODEL, CHILD, Loss.NODE)
+    (stream,) = backend.client.scan_iter(f"{backend.prefix}:*:queue:{MODEL}:*")
+    assert [c["name"] for c in backend.client.xinfo_consumers(stream, "workers")] == [b"suspects"]
+
+
+def test_entry_that_no_submit_wrote_is_dropped(store: JobStore, backend: RedisBackend) -> None:
+    job_id = submit(store)
+    (stream,) = backend.client.scan_iter(f"{backend.prefix}:*:queue:{MODEL}:*")
+    backend.client.xadd(stream, {"some": "thing"})
+    backend.client.xadd(stream, {"j": UNKNOWN_ID, "k": 0, "n": "many", "b": 1, "h": "[]"})
+    after = submit(store)
+    assert ids(claim(store)) == [job_id, after]
+
+
+def test_scripts_forgotten_by_the_server_are_sent_again(store: JobStore, backend: RedisBackend) -> None:
+    job_id = submit(store, payload=LARGE)
+    backend.client.script_flush()
+    entry = claim_one(store)
+    backend.client.script_flush()
+    finish(store, answered(entry, LARGE))
+    backend.client.script_flush()
+    assert store.result(job_id)[1] == (LARGE,)

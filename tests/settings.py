@@ -1,0 +1,11 @@
+"""Django settings for unit tests: no Redis, no database, no TensorFlow."""
+
+SECRET_KEY = "tests"
+DEBUG = False
+USE_TZ = True
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "api.urls"
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "rest_framework", "api"]
+MIDDLEWARE: list[str] = []
+DATABASES: dict[str, object] = {}
+PREDICT_WORKER = {"ALLOW_ANONYMOUS": True}

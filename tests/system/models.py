@@ -1,0 +1,36 @@
+"""Small real SavedModels with known answers, made in a process of their own (the tests import no TensorFlow)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+_MAKE = """
+import sys
+import tensorflow as tf
+
+class Half(tf.Module):
+    # y = x / 2 + 2
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+    def serve(self, x):
+        return {"y": x / 2.0 + 2.0}
+
+class Busy(tf.Module):
+    # y = x after x[:, 0] * 1e6 turns of a loop that nothing can shorten: about a second per unit
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])
+    def serve(self, x):
+        turns = tf.cast(tf.reduce_max(x) * 1e6, tf.int32)
+        done, _ = tf.while_loop(lambda i, a: i < turns, lambda i, a: (i + 1, a * 1.0), (0, 1.0), parallel_iterations=1)
+        return {"y": x + 0.0 * tf.cast(done, tf.float32)}
+
+root = sys.argv[1]
+for name, module in {"half": Half(), "busy": Busy()}.items():
+    tf.saved_model.save(module, f"{root}/{name}/1", signatures={"serving_default": module.serve})
+"""
+
+
+def make_models(root: Path) -> Path:
+    """``half`` (x / 2 + 2 over rows of two) and ``busy`` (as many seconds as its input says, about)."""
+    subprocess.run([sys.executable, "-c", _MAKE, str(root)], check=True, capture_output=True)
+    return root

@@ -1,0 +1,141 @@
+"""The parent's ticks, with a pool that only lists its processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from predict_worker.core.job import JobState, NewJob, RowRange, new_job_id
+from predict_worker.core.ports import ClaimLimits, Lane, Loss
+from predict_worker.node.board import Board
+from predict_worker.node.parent import MAX_FAILED_STARTS, Parent, check_fork
+from predict_worker.node.sweeper import Sweeper
+from predict_worker.store.config import StoreConfig
+from predict_worker.store.memory import MemoryJobStore
+from predict_worker.store.memory_catalogue import MemoryCatalogue, MemoryWakeups
+
+NODE = "node"
+
+
+@dataclass
+class FakeProcess:
+    pid: int
+    index: int
+
+
+@dataclass
+class FakePool:
+    _pool: list[FakeProcess]
+    maintained: int = 0
+    dead: set[int] = field(default_factory=set)
+
+    def maintain_pool(self) -> None:
+        self.maintained += 1
+        self._pool = [process for process in self._pool if process.pid not in self.dead]
+
+
+class LostChildren(Sweeper):
+    """Only writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.lost: list[tuple[str, Loss]] = []
+
+    def child_lost(self, consumer: str, loss: Loss) -> None:
+        self.lost.append((consumer, loss))
+
+
+@pytest.fixture
+def parent() -> Parent:
+    return Parent(NODE, Board(), MemoryCatalogue(), LostChildren())
+
+
+def lost(parent: Parent) -> list[tuple[str, Loss]]:
+    assert isinstance(parent.sweeper, LostChildren)
+    return parent.sweeper.lost
+
+
+def test_dead_child_is_noticed_once_at_the_next_tick(parent: Parent) -> None:
+    pool = FakePool([FakeProcess(11, 0), FakeProcess(12, 1)])
+    parent.tick(pool)
+    pool.dead.add(11)
+    parent.tick(pool)
+    parent.tick(pool)
+    assert lost(parent) == [("node:11", Loss.CHILD)]
+    assert pool.maintained == 3
+
+
+def test_child_over_its_hard_limit_is_killed_and_reported_as_such(parent: Parent) -> None:
+    victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        pool = FakePool([FakeProcess(victim.pid, 3)])
+        parent.tick(pool)
+        parent.board.limit(3, timeout_s=-1)
+        parent.tick(pool)
+        assert victim.wait(10) == -9
+        pool.dead.add(victim.pid)
+        parent.tick(pool)
+        assert lost(parent) == [(f"node:{victim.pid}", Loss.TIMEOUT)]
+        assert not parent.board.overdue(3)
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+def test_children_that_keep_failing_to_start_stop_the_node(parent: Parent) -> None:
+    pool = FakePool([FakeProcess(11, 0)])
+    for _ in range(MAX_FAILED_STARTS - 1):
+        parent.board.start_failed(0)
+    assert parent.tick(pool)
+    parent.board.start_failed(0)
+    assert not parent.tick(pool)
+    parent.board.clear(0)  # one that started well
+    assert parent.tick(pool)
+
+
+def test_fork_is_refused_once_tensorflow_has_run() -> None:
+    def modules(initialized: bool) -> dict[str, object]:
+        context = SimpleNamespace(_context=SimpleNamespace(_initialized=initialized))
+        return {"tensorflow.python.eager.context": context}
+
+    check_fork({})
+    check_fork(modules(initialized=False))
+    with pytest.raises(SystemExit, match="parent process"):
+        check_fork(modules(initialized=True))
+
+
+def test_dead_childs_jobs_run_again_and_a_worker_is_woken() -> None:
+    store, catalogue, wakeups = MemoryJobStore(StoreConfig()), MemoryCatalogue(), MemoryWakeups()
+    sweeper = Sweeper(store, catalogue, wakeups, NODE, lambda: ["digits"])
+    new = NewJob(new_job_id(0), "digits", (RowRange(0, 1, b"x"),))
+    accepted = store.submit(new)
+    assert accepted.wakeup
+    store.step(Lane("digits", "node:11", accepted.wakeup), (), ClaimLimits(8, 1000))
+    sweeper.recover("node:11", Loss.CHILD)
+    ((model, token),) = wakeups.sent
+    assert model == "digits"
+    (entry,) = store.step(Lane("digits", "node:12", token), (), ClaimLimits(8, 1000)).entries
+    assert (entry.job_id, entry.attempt) == (new.id, 2)
+
+
+def test_lapsed_node_is_recovered_by_the_one_that_sweeps() -> None:
+    now = 1_000_000
+    store, wakeups = MemoryJobStore(StoreConfig()), MemoryWakeups()
+    catalogue = MemoryCatalogue(lambda: now)
+    first = Sweeper(store, catalogue, MemoryWakeups(), "first", lambda: ["digits"])
+    second = Sweeper(store, catalogue, wakeups, "second", lambda: ["digits"])
+    accepted = store.submit(NewJob(new_job_id(0), "digits", (RowRange(0, 1, b"x"),)))
+    assert accepted.wakeup
+    first.sweep()
+    second.sweep()
+    store.step(Lane("digits", "first:11", accepted.wakeup), (), ClaimLimits(8, 1000))
+    now += 60_000_000  # the first node is gone
+    second.sweep()
+    assert catalogue.lapsed_nodes() == ()
+    ((_, token),) = wakeups.sent
+    (entry,) = store.step(Lane("digits", "second:12", token), (), ClaimLimits(8, 1000)).entries
+    assert entry.attempt == 2
+    assert store.get(accepted.job.id).state is JobState.RUNNING
