@@ -159,14 +159,17 @@ def _checked(column: _Column, max_bytes: int) -> Array:
         raise InvalidRequest(field, f"an array of {spec.dtype}", str(error)) from None
     if dtype_name(array) != spec.dtype:
         raise InvalidRequest(field, f"an array of {spec.dtype}", dtype_name(array))
-    if spec.shape is not None and not _fits(array.shape, spec.shape):
-        raise InvalidRequest(field, f"shape {list(spec.shape)}", f"shape {list(array.shape)}")
+    if not shape_fits(array.shape, spec.shape):
+        raise InvalidRequest(field, f"shape {list(spec.shape or ())}", f"shape {list(array.shape)}")
     if _size(array) > max_bytes:
         raise PayloadTooLarge(field, f"at most {max_bytes} bytes", f"{_size(array)} bytes")
     return array
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+def shape_fits(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> bool:
+    """Whether an array of ``shape`` fits a TensorSpec's shape."""
+    if wanted is None:
+        return True
     return len(shape) == len(wanted) and all(w in (DYNAMIC, s) for s, w in zip(shape, wanted, strict=True))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import CorruptPayload, InvalidRequest
-from .dtypes import Array
+from .dtypes import Array, canonical
 from .payload import pack, unpack
 
 MAGIC = b"PWJ1"
@@ -43,9 +43,12 @@ RawInputs = Columnar | Instances | Arrays
 
 
 def pack_raw(raw: RawInputs) -> bytes:
-    """Raises InvalidRequest for JSON too deeply nested to be any tensor."""
+    """Raises InvalidRequest for JSON too deeply nested to be any tensor, and for arrays that no tensor is."""
     if isinstance(raw, Arrays):
-        return pack(raw.arrays)
+        try:
+            return pack({name: canonical(array) for name, array in raw.arrays.items()})
+        except TypeError as error:
+            raise InvalidRequest("inputs", "arrays of numbers or texts", str(error)) from None
     content = {"inputs": raw.value} if isinstance(raw, Columnar) else {"instances": raw.rows}
     try:
         # Not orjson: it writes NaN and infinities as null, and refuses integers past 64 bits.

@@ -22,12 +22,13 @@ _Stamp = frozenset[tuple[str, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class RepositoryModel:
-    """One model as it lies there. ``error``: why it cannot be offered at all; ``refused``: why
-    some of its versions cannot."""
+    """One model as it lies there: paths and kinds of artefact by version. ``error``: why it cannot be
+    offered at all; ``refused``: why some of its versions cannot."""
 
     name: str
     manifest: Manifest = field(default_factory=Manifest)
     versions: Mapping[int, Path] = field(default_factory=dict)
+    kinds: Mapping[int, str] = field(default_factory=dict)
     refused: Mapping[int, str] = field(default_factory=dict)
     error: str = ""
 
@@ -35,6 +36,11 @@ class RepositoryModel:
     def wanted(self) -> tuple[int, ...]:
         """The versions to serve, ascending."""
         return self.manifest.versions.wanted(self.versions)
+
+    @property
+    def artefact_kinds(self) -> frozenset[str]:
+        """Of the versions to serve."""
+        return frozenset(self.kinds[version] for version in self.wanted)
 
     @property
     def entry(self) -> ModelEntry:
@@ -105,16 +111,17 @@ class ModelRepository:
                 raise InvalidRepository(f"a model's name matches {MODEL_NAME.pattern[:-2]}")
             manifest = self._manifest(directory)
             versions: dict[int, Path] = {}
+            kinds: dict[int, str] = {}
             refused: dict[int, str] = {}
             for version, path in _version_directories(directory).items():
                 try:
                     if self._taken(name, version, path, stamps):
-                        choose(path, manifest.artefact)
+                        kinds[version] = choose(path, manifest.artefact)[0]
                         versions[version] = path
                 except (InvalidRepository, OSError) as error:
                     refused[version] = str(error)
             error_text = "" if versions else f"no version to offer {'; '.join(refused.values())}".rstrip()
-            return RepositoryModel(name, manifest, versions, refused, error_text)
+            return RepositoryModel(name, manifest, versions, kinds, refused, error_text)
         except (InvalidRepository, OSError, UnicodeDecodeError) as error:
             return RepositoryModel(name, error=str(error))
 

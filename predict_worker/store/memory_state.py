@@ -111,6 +111,11 @@ class JobRecord:
         self.artefact = outcome.artefact if self.artefact is None else self.artefact
 
     def lost(self, attempt: int, loss: Loss, alone: bool, now: int) -> None:
+        """Count the death of a consumer: of a node, or a strike if it ran one entry alone."""
+        if loss is Loss.NODE:
+            self.node_losses += 1
+        elif alone:
+            self.strikes += 1
         at = from_micros(now).isoformat()
         self.history.append({"attempt": attempt, "loss": loss.value, "alone": alone, "at": at})
 

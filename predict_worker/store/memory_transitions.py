@@ -203,26 +203,19 @@ class Transitions:
     def lose(self, queue: ModelQueue, held: Iterable[tuple[QueuedEntry, bool]], loss: Loss, now: int) -> None:
         """Entries, each with whether its consumer ran it alone, wait for a rerun.
 
-        However many of its ranges are lost with a node, a job counts one loss.
+        However many of its ranges are lost at once, a job counts one loss.
         """
-        lost: set[str] = set()
+        counted: set[str] = set()
         for entry, alone in held:
             record = self.jobs[entry.job_id]
             if record.state.final:
                 continue
             queue.suspect(entry)
-            if loss is Loss.HANDBACK:
+            if loss is Loss.HANDBACK or entry.job_id in counted:
                 continue
+            counted.add(entry.job_id)
             record.lost(entry.attempt, loss, alone, now)
-            if loss is Loss.NODE:
-                record.node_losses += entry.job_id not in lost
-                lost.add(entry.job_id)
-            else:
-                record.strikes += alone
-            if (
-                record.strikes >= self._config.max_strikes
-                or record.node_losses >= self._config.max_node_losses
-            ):
+            if record.strikes >= self._config.max_strikes or record.node_losses >= self._config.max_node_losses:
                 self._bury(queue, record, loss, now)
 
     def _bury(self, queue: ModelQueue, record: JobRecord, loss: Loss, now: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 import redis
@@ -67,7 +67,7 @@ class RedisJobStore:
 
     def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
         found: dict[str, Job] = {}
-        for bucket, ids in self._by_bucket(i for i in job_ids if self._possible(i)).items():
+        for bucket, ids in self._by_bucket(job_ids).items():
             answer, _ = self._scripts.call("get", bucket, ids, repeatable=True)
             pairs = zip(ids, answer, strict=True)
             found |= {i: records.job_from_fields(i, fields) for i, fields in pairs if fields}
@@ -204,9 +204,10 @@ class RedisJobStore:
             raise JobNotFound(job_id)
         return bucket_of(job_id)
 
-    def _by_bucket(self, job_ids: Iterable[str]) -> dict[int, list[str]]:
+    def _by_bucket(self, job_ids: Sequence[str]) -> dict[int, list[str]]:
+        """What cannot be an id is left out."""
         groups: dict[int, list[str]] = {}
-        for job_id in job_ids:
+        for job_id in filter(self._possible, job_ids):
             groups.setdefault(bucket_of(job_id), []).append(job_id)
         return groups
 

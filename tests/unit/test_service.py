@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from predict_worker.core.errors import (
     StoreUnavailable,
 )
 from predict_worker.core.job import JobError, JobState, Priority, bucket_of
-from predict_worker.core.ports import ModelEntry
+from predict_worker.core.ports import Lane, ModelEntry
 from predict_worker.core.spec import ModelRef
 from predict_worker.service import PredictRequest
 from predict_worker.store.config import StoreConfig
@@ -213,12 +215,15 @@ def test_a_waited_job_looks_as_the_store_has_it(world: World) -> None:
     with world.working():
         answer = world.service.submit(digit(metadata={"a": 1}), wait_s=5)
     world.waiters.recheck()  # tells the store of the delivery
-    assert answer.job == world.store.get(answer.job.id)
+    stored = world.store.get(answer.job.id)
+    assert replace(answer.job, expires_at=stored.expires_at) == stored
+    assert stored.expires_at is not None
+    assert answer.job.expires_at is not None
+    assert abs(stored.expires_at - answer.job.expires_at) < timedelta(seconds=2)
     assert answer.payloads == world.store.result(answer.job.id)[1]
 
 
 def test_a_result_that_comes_before_the_wait_begins_is_answered(world: World) -> None:
-    world.store.after["submit"] = lambda: None
     send = world.wakeups.send
 
     def send_and_run(model: str, token: str) -> None:
@@ -245,7 +250,6 @@ def test_when_time_is_up_the_job_is_answered_as_it_is(world: World) -> None:
 
 def test_a_result_whose_message_was_lost_is_found_when_time_is_up(world: World) -> None:
     world.store.loses_messages = True
-    world.store.after["submit"] = lambda: None
     with world.working():
         answer = world.service.submit(digit(), wait_s=0.5)
     assert answer.job.state is JobState.SUCCEEDED
@@ -420,8 +424,7 @@ def test_retry_after_is_the_work_ahead_over_the_children(world: World) -> None:
     world.store.ready_children["digits"] = 2
     for _ in range(100):
         job = world.service.submit(digit()).job
-    world.store.step(lane := world_lane(), (), None, entry_ms=100.0)
-    assert lane.model == "digits"
+    world.store.step(Lane("digits", "n9:1", ""), (), None, entry_ms=100.0)
     assert job.queue_position == 99
     assert world.service.retry_after_s(job) == pytest.approx(99 * 0.1 / 2)
 
@@ -438,12 +441,6 @@ def test_statistics_are_read_once_a_second(world: World) -> None:
     for _ in range(20):
         world.service.retry_after_s(job)
     assert world.store.calls.count("stats") == 1
-
-
-def world_lane() -> Any:
-    from predict_worker.core.ports import Lane
-
-    return Lane("digits", "n9:1", "")
 
 
 # ---------------------------------------------------------------- models and workers

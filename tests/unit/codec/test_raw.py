@@ -49,3 +49,15 @@ def test_endless_nesting_is_the_callers_mistake():
         value = [value]
     with pytest.raises(InvalidRequest, match="inputs"):
         pack_raw(Columnar(value))
+
+
+def test_arrays_of_any_layout_are_made_canonical():
+    back = unpack_raw(pack_raw(Arrays({"": np.array([1, 2], ">f4"), "s": np.array(["a"])})))
+    assert isinstance(back, Arrays)
+    assert [array.tolist() for array in back.arrays.values()] == [[1, 2], [b"a"]]
+
+
+def test_arrays_that_are_no_tensors_are_the_callers_mistake():
+    for array in (np.zeros(1, "M8[s]"), np.array([{}], object)):
+        with pytest.raises(InvalidRequest, match="inputs"):
+            pack_raw(Arrays({"": array}))

@@ -78,6 +78,7 @@ def test_a_broken_version_hides_no_other(models):
     (models / "m/3").mkdir()
     found = scan(models)["m"]
     assert found.wanted == (1,)
+    assert found.artefact_kinds == {"keras"}
     assert found.refused == {2: "2/ holds several: a.keras, b.keras", 3: "no artefact in 3/"}
     with pytest.raises(ModelNotFound, match="holds several"):
         artefact(models, 2)

@@ -1,0 +1,1 @@
+"""Adapters that load and run one kind of artefact each. Workers only."""

@@ -1,0 +1,30 @@
+"""How many threads a child's numeric libraries may use, so that children do not fight for cores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores(cpu_max: Path = _CPU_MAX) -> int:
+    """Cores that this process may use: its CPU affinity, and its container's quota (rounded down)."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota_us, period_us = cpu_max.read_text("ascii").split()
+        return max(1, min(affinity, int(quota_us) // int(period_us)))
+    except (OSError, ValueError):  # no cgroup version 2, or the quota is "max"
+        return affinity
+
+
+def threads_per_child(children: int) -> int:
+    return max(1, cores() // children)
+
+
+def set_threads(threads: int) -> None:
+    """Before the first operation of a library, which reads these variables then. What the
+    environment already says stays."""
+    for name in VARIABLES:
+        os.environ.setdefault(name, str(threads))

@@ -1,0 +1,268 @@
+"""Any sequence of calls: the store in Redis does what the one in memory does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from predict_worker.core.errors import PredictionError
+from predict_worker.core.job import Job, Priority
+from predict_worker.core.ports import Claim, ClaimLimits, Entry, JobStore, Loss, Outcome
+from predict_worker.store.config import StoreConfig
+from tests.contract.backends import REDIS_SERVERS, MemoryBackend, RedisBackend
+from tests.contract.scene import answered, failed, lane, new_job
+
+MODELS = ("digits", "words")
+CONSUMERS = ("n1:1", "n1:2", "n2:1")
+CONFIG = StoreConfig(
+    queue_max_jobs=12, max_strikes=2, max_node_losses=3, lease_s=600, sent_retry_s=600, sent_retry_max_s=600
+)
+Pair = tuple[Any, Any]
+
+models = st.sampled_from(MODELS)
+consumers = st.sampled_from(CONSUMERS)
+limits = st.one_of(
+    st.none(), st.builds(ClaimLimits, st.integers(1, 6), st.sampled_from([1, 40_000, 1 << 30]))
+)
+sizes = st.sampled_from([0, 3, 20_000])
+
+
+class Stores(RuleBasedStateMachine):
+    """Each pair holds the value of the store in memory and of the one in Redis."""
+
+    client: redis.Redis
+
+    jobs = Bundle("jobs")
+    entries = Bundle("entries")
+
+    def __init__(self) -> None:
+        super().__init__()
+        backends = (MemoryBackend(), RedisBackend(self.client))
+        self.redis = backends[1]
+        self.stores: tuple[JobStore, JobStore] = (backends[0].open(CONFIG), backends[1].open(CONFIG))
+        for backend in backends:
+            backend.set_ready(MODELS[0], 2)
+        self.tokens: dict[tuple[str, str], Pair] = {}
+        self.sent: dict[str, list[Pair]] = {model: [] for model in MODELS}
+
+    def both(self, call: Callable[[JobStore, int], Any]) -> Pair:
+        """What each store answers; both refuse, or neither."""
+        memory, in_redis = (_answer(call, store, side) for side, store in enumerate(self.stores))
+        assert type(memory) is type(in_redis), (memory, in_redis)
+        return memory, in_redis
+
+    def issued(self, model: str, tokens: Pair) -> None:
+        assert (tokens[0] is None) == (tokens[1] is None), tokens
+        if tokens[0] is not None:
+            self.sent[model].append(tokens)
+
+    # ------------------------------------------------------------ callers
+
+    @rule(
+        target=jobs,
+        model=models,
+        priority=st.sampled_from(Priority),
+        ranges=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+        size=sizes,
+        key=st.sampled_from([None, None, "a", "b"]),
+        fingerprint=st.sampled_from(["f", "g"]),
+        bound=st.sampled_from([4, 100]),
+    )
+    def submit(
+        self,
+        model: str,
+        priority: Priority,
+        ranges: list[int],
+        size: int,
+        key: str | None,
+        fingerprint: str,
+        bound: int,
+    ) -> Any:
+        new = new_job(
+            b"i" * size,
+            ranges,
+            model,
+            priority=priority,
+            idempotency_key=key,
+            fingerprint=fingerprint,
+            queue_max_jobs=bound,
+        )
+        accepted = self.both(lambda store, _: store.submit(new))
+        if isinstance(accepted[0], PredictionError):
+            return multiple()
+        memory, in_redis = accepted
+        assert _facts(memory.job) == _facts(in_redis.job)
+        assert memory.replayed == in_redis.replayed
+        self.issued(model, (memory.wakeup, in_redis.wakeup))
+        return memory.job.id
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: str) -> None:
+        self.both(lambda store, _: store.cancel(job_id))
+
+    @rule(job_id=jobs)
+    def delete(self, job_id: str) -> None:
+        self.both(lambda store, _: store.delete(job_id))
+
+    @rule(job_id=jobs)
+    def result(self, job_id: str) -> None:
+        memory, in_redis = self.both(lambda store, _: store.result(job_id))
+        if not isinstance(memory, PredictionError):
+            assert _facts(memory[0]) == _facts(in_redis[0])
+            assert memory[1] == in_redis[1]
+
+    # ------------------------------------------------------------ workers
+
+    @rule(model=models, consumer=consumers, data=st.data())
+    def answer_wakeup(self, model: str, consumer: str, data: st.DataObject) -> None:
+        """Any that was ever sent: a broker may deliver late and twice."""
+        assume(self.sent[model])
+        self.tokens[model, consumer] = data.draw(st.sampled_from(self.sent[model]))
+
+    @rule(model=models, data=st.data())
+    def fail_to_publish(self, model: str, data: st.DataObject) -> None:
+        assume(self.sent[model])
+        tokens = data.draw(st.sampled_from(self.sent[model]))
+        self.both(lambda store, side: store.release_wakeup(model, tokens[side]))
+
+    @rule(
+        target=entries,
+        model=models,
+        consumer=consumers,
+        limits=limits,
+        entry_ms=st.sampled_from([0.0, 4.0, 50.0]),
+    )
+    def claim(self, model: str, consumer: str, limits: ClaimLimits | None, entry_ms: float) -> Any:
+        return self.step(model, consumer, [], limits, entry_ms)
+
+    @rule(
+        target=entries,
+        done=st.lists(st.tuples(entries, st.booleans(), sizes), min_size=1, max_size=4),
+        consumer=consumers,
+        limits=limits,
+    )
+    def finish(self, done: list[tuple[Pair, bool, int]], consumer: str, limits: ClaimLimits | None) -> Any:
+        """Any entries that were ever claimed, by whom they may: zombies too."""
+        model = done[0][0][2]
+        assume(all(entry[2] == model for entry, _, _ in done))
+        return self.step(model, consumer, done, limits, 0.0)
+
+    def step(
+        self,
+        model: str,
+        consumer: str,
+        done: list[tuple[Any, bool, int]],
+        limits: ClaimLimits | None,
+        entry_ms: float,
+    ) -> Any:
+        tokens = self.tokens.get((model, consumer), ("", ""))
+
+        def call(store: JobStore, side: int) -> Claim:
+            outcomes = [_outcome(entry[side], good, size) for entry, good, size in done]
+            return store.step(lane(consumer, tokens[side], model), outcomes, limits, entry_ms)
+
+        memory, in_redis = self.both(call)
+        self.issued(model, (memory.wakeup, in_redis.wakeup))
+        assert [_claimed(e) for e in memory.entries] == [_claimed(e) for e in in_redis.entries]
+        return multiple(*((m, r, model) for m, r in zip(memory.entries, in_redis.entries, strict=True)))
+
+    @rule(model=models, lost=st.sampled_from([*CONSUMERS, "n1:", "n2:"]), loss=st.sampled_from(Loss))
+    def recover(self, model: str, lost: str, loss: Loss) -> None:
+        memory, in_redis = self.both(lambda store, _: store.recover(model, lost, loss))
+        assert memory == in_redis
+
+    @rule(entry=entries, consumer=consumers)
+    def renew(self, entry: Any, consumer: str) -> None:
+        tokens = self.tokens.get((entry[2], consumer), ("", ""))
+        self.both(lambda store, side: store.renew(lane(consumer, tokens[side], entry[2]), [entry[side]]))
+
+    @rule(model=models)
+    def sweep(self, model: str) -> None:
+        memory, in_redis = self.both(lambda store, _: store.sweep(model))
+        assert (memory.expired, memory.reclaimed) == (in_redis.expired, in_redis.reclaimed) == (0, 0)
+        assert len(memory.wakeups) == len(in_redis.wakeups)
+        for tokens in zip(memory.wakeups, in_redis.wakeups, strict=True):
+            self.issued(model, tokens)
+
+    # ------------------------------------------------------------ always
+
+    @rule(job_id=jobs)
+    def get(self, job_id: str) -> None:
+        memory, in_redis = self.both(lambda store, _: store.get(job_id))
+        if not isinstance(memory, PredictionError):
+            assert _facts(memory) == _facts(in_redis)
+
+    @invariant()
+    def queues_and_dead_letters_agree(self) -> None:
+        for model in MODELS:
+            memory, in_redis = (store.stats(model) for store in self.stores)
+            assert memory.entry_ms == pytest.approx(in_redis.entry_ms, abs=0.01)
+            assert (memory.waiting, memory.running, memory.ready_children) == (
+                in_redis.waiting,
+                in_redis.running,
+                in_redis.ready_children,
+            )
+            dead = [store.dead(model) for store in self.stores]
+            assert sorted(dead[0]) == sorted(dead[1])
+
+    def teardown(self) -> None:
+        keys = list(self.client.scan_iter(f"{self.redis.prefix}:*"))
+        if keys:
+            self.client.delete(*keys)
+
+
+def _answer(call: Callable[[JobStore, int], Any], store: JobStore, side: int) -> Any:
+    try:
+        return call(store, side)
+    except PredictionError as error:
+        return error
+
+
+def _outcome(entry: Entry, good: bool, size: int) -> Outcome:
+    return answered(entry, b"o" * size, version=5) if good else failed(entry)
+
+
+def _claimed(entry: Entry) -> tuple[object, ...]:
+    return entry.job_id, entry.range_index, entry.rows, entry.attempt, entry.payload, entry.version
+
+
+def _facts(job: Job) -> tuple[object, ...]:
+    """All that does not tell the time."""
+    error = job.error and (job.error.code, job.error.title, job.error.detail, len(job.error.attempts))
+    moments = (job.started_at, job.finished_at, job.expires_at)
+    return (
+        (job.id, job.model, job.state, job.priority, job.rows, job.attempts, job.queue_position, job.version),
+        [moment is None for moment in moments],
+        error,
+    )
+
+
+@pytest.mark.parametrize("redis_client", list(REDIS_SERVERS) or ["redis"], indirect=True)
+def test_memory_and_redis_agree(redis_client: redis.Redis) -> None:
+    class OnThisServer(Stores):
+        client = redis_client
+
+    run_state_machine_as_test(
+        OnThisServer,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
