@@ -15,7 +15,7 @@ from celery import bootsteps, current_app, signals
 
 from . import tasks  # noqa: F401  registers the task
 from .node import local
-from .node.parent import Parent, check_fork
+from .node.parent import Parent, check_fork, import_libraries
 from .node.served import Served
 from .wakeup import QUEUE_PREFIX, queue_name
 
@@ -56,7 +56,7 @@ def prepare_parent(sender: Any = None, **_: Any) -> None:
     if Node.served.follows:
         for name in Node.served.names:
             current_app.amqp.queues.select_add(queue_name(name))
-    Node.served.import_runtimes()
+    import_libraries(sorted(Node.served.libraries()))
     Node.parent = local.make_parent(lambda: Node.served.names)
     Node.parent.publish(Node.served.entries)
 

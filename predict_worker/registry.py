@@ -85,9 +85,9 @@ class ModelRegistry:
         return tuple(model.spec for versions in list(self._loaded.values()) for model in versions.values())
 
     def timeout_s(self, name: str) -> float:
-        """Hard limit of one batch of any loaded version. Raises ModelNotFound."""
-        self.get(name, None)
-        return max(model.spec.timeout_s for model in self._loaded[name].values())
+        """Hard limit of one batch of any loaded version; the default while none is."""
+        versions = self._loaded.get(name, {}).values()
+        return max((model.spec.timeout_s for model in versions), default=Manifest().timeout_s)
 
     def load_all(self, names: Iterable[str]) -> list[VersionStatus]:
         """:meth:`load_model` for each: one that fails leaves the others alone."""
@@ -99,7 +99,7 @@ class ModelRegistry:
         Version 0 stands for a model that has no version to offer.
         """
         try:
-            model = self._repository.get(name)
+            model = self._repository.read(name)
         except (ModelNotFound, InvalidRepository) as error:
             return [VersionStatus(name, 0, "END", str(error))]
         refused = [
@@ -124,7 +124,7 @@ class ModelRegistry:
         """
         started = self._clock()
         try:
-            model = self._repository.get(name)
+            model = self._repository.read(name)
             artefact = self._repository.artefact(name, version)
             runnable = self._runtimes(artefact.kind).load(artefact, model.manifest)
             spec = _spec(name, version, artefact, model.manifest, runnable)

@@ -54,6 +54,7 @@ def environment() -> dict[str, str]:
     env = {"HOST": "127.0.0.1", "PORT": "8000", **os.environ}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
     env.setdefault("SECRET_KEY", secret_key())
+    env.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and worse
     if env["HOST"] in ("127.0.0.1", "localhost", "::1"):
         env.setdefault("PREDICT_WORKER_ALLOW_ANONYMOUS", "1")
     return env

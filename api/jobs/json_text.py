@@ -13,21 +13,21 @@ from predict_worker.core.errors import InvalidRequest
 _BARE_TOKEN = re.compile(r"-?(?:NaN|Infinity)")
 
 
-def loads(body: bytes) -> Any:
-    """Raises InvalidRequest for what RFC 8259 does not allow, and for a name given twice in an object."""
+def loads(body: bytes, field: str = "body") -> Any:
+    """Raises InvalidRequest, naming ``field``, for what RFC 8259 does not allow, and for a name given twice in an object."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequest("body", "JSON", _got(error)) from None
+        raise InvalidRequest(field, "JSON", _got(error)) from None
     # Without escapes, a text with one colon more than its values account for names something twice.
     if b"\\" in body or body.count(b":") != _colons(value):
-        _refuse_duplicates(body)
+        _refuse_duplicates(body, field)
     return value
 
 
 def _got(error: json.JSONDecodeError) -> str:
     place = f"at line {error.lineno}, column {error.colno}"
-    for start in (error.pos, error.pos - 1):  # the parser takes the minus sign for a number's
+    for start in (error.pos - 1, error.pos):  # the parser takes a minus sign for a number's
         if start >= 0 and (token := _BARE_TOKEN.match(error.doc, start)):
             return f'the bare token {token.group()} {place}; write "{token.group()}" in quotes'
     return f"{error.msg} {place}"
@@ -44,17 +44,15 @@ def _colons(value: Any) -> int:
     return 0
 
 
-def _refuse_duplicates(body: bytes) -> None:
+def _refuse_duplicates(body: bytes, field: str) -> None:
+    def unique(pairs: list[tuple[str, Any]]) -> None:
+        seen = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise InvalidRequest(field, "each name once in an object", f"{name[:100]!r} twice")
+            seen.add(name)
+
     try:
-        json.loads(body, object_pairs_hook=_unique)
+        json.loads(body, object_pairs_hook=unique)
     except RecursionError:
-        raise InvalidRequest("body", "JSON", "deeper nesting than any tensor's") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidRequest("body", "each name once in an object", f"{twice[:100]!r} twice")
-    return unique
+        raise InvalidRequest(field, "JSON", "deeper nesting than any tensor's") from None

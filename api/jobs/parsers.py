@@ -71,7 +71,7 @@ def _typed(name: str, text: str) -> Any:
         case "outputs":
             return text.split(",")
         case "metadata":
-            return json_text.loads(text.encode())
+            return json_text.loads(text.encode(), name)
         case "deadline_s":
             try:
                 return float(text)

@@ -140,7 +140,8 @@ class Child:
     @contextmanager
     def _watch(self, lane: Lane, entries: Sequence[Entry]) -> Iterator[None]:
         board, index = self._place.board, self._place.index
-        board.limit(index, self._registry.timeout_s(lane.model))
+        if self._registry.versions(lane.model):
+            board.limit(index, self._registry.timeout_s(lane.model))
         try:
             with self._lease.holding(lane, entries):
                 yield

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..conf import get_config
 from ..connect import catalogue_store, job_store
-from ..registry import ModelRegistry, set_threads
+from ..registry import ModelRegistry
 from ..repository.directory import ModelRepository
+from ..runtimes.threads import set_threads, threads_per_child
 from ..wakeup import CeleryWakeups
 from .board import Board
 from .child import Child, Place
@@ -19,7 +19,7 @@ from .sweeper import Sweeper
 _child: Child | None = None
 
 
-def make_parent(served: Sequence[str]) -> Parent:
+def make_parent(served: Callable[[], Sequence[str]]) -> Parent:
     """To be called before the fork."""
     config, board = get_config(), Board()
     node = uuid.uuid4().hex[:12]
@@ -32,7 +32,7 @@ def become_child(parent: Parent, index: int, siblings: int, served: Sequence[str
     """To be called once in each child, after the fork."""
     global _child
     config = get_config()
-    set_threads(max(1, (os.cpu_count() or 1) // siblings))
+    set_threads(threads_per_child(siblings))
     registry = ModelRegistry(ModelRepository(config.model_repository))
     _child = Child(
         Place(parent.node, index, parent.board),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from ..conf import get_config
+from ..core.errors import InvalidRepository
 from ..core.ports import ModelEntry
+from ..repository.artefact import choose
 from ..repository.directory import ModelRepository, RepositoryModel
 from ..runtimes.base import parent_imports
-from .parent import import_runtimes
+
+log = logging.getLogger(__name__)
 
 
 class Served:
@@ -39,13 +43,21 @@ class Served:
         return tuple(model.entry for model in self._found.values())
 
     def scan(self) -> list[str]:
-        """Read the repository again; returns the names that are new."""
-        found = {model.name: model for model in self._repository.scan()}
+        """Read the repository again; returns the names that are new. While it cannot be read, what was
+        known stays.
+        """
+        try:
+            found = {model.name: model for model in self._repository.scan()}
+        except InvalidRepository as error:
+            log.error("%s", error)
+            return []
         new = [name for name in found if name not in self._found]
         self._found = found
         return new
 
-    def import_runtimes(self) -> None:
+    def libraries(self) -> frozenset[str]:
         """What the served artefacts need, and no more: a node of small runtimes has no TensorFlow."""
-        kinds = {kind for name in self.names if name in self._found for kind in self._found[name].artefact_kinds}
-        import_runtimes(sorted(parent_imports(kinds)))
+        models = [self._found[name] for name in self.names if name in self._found]
+        return parent_imports(
+            choose(model.versions[version], model.manifest.artefact)[0] for model in models for version in model.wanted
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,8 +62,8 @@ class ModelRepository:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._models: dict[str, RepositoryModel] | None = None
-        self._stamps: dict[Path, _Stamp] = {}
+        self._models: dict[str, RepositoryModel] = {}
+        self._stamps: dict[Path, _Stamp] | None = None
         self._texts: dict[str, str] = {}
 
     def scan(self) -> Sequence[RepositoryModel]:
@@ -76,25 +76,34 @@ class ModelRepository:
         except OSError as error:
             raise InvalidRepository(f"the model repository cannot be read: {error}") from None
         stamps: dict[Path, _Stamp] = {}
-        models = {directory.name: self._model(directory, stamps) for directory in directories}
-        self._models, self._stamps = models, stamps
-        return tuple(models.values())
 
-    def get(self, name: str) -> RepositoryModel:
-        """The model as the last scan saw it. Raises ModelNotFound."""
-        if self._models is None:
-            self.scan()
-        try:
-            return (self._models or {})[name]
-        except KeyError:
-            raise ModelNotFound(f"no model {name!r} in the repository") from None
+        def settled(version: int, path: Path) -> bool:
+            stamps[path] = stamp = _stamp(path)
+            known = self._models.get(path.parent.name)
+            taken = known is not None and version in known.versions
+            return taken or self._stamps is None or self._stamps.get(path) == stamp
+
+        self._models = {directory.name: self._model(directory, settled) for directory in directories}
+        self._stamps = stamps
+        return tuple(self._models.values())
+
+    def read(self, name: str) -> RepositoryModel:
+        """One model as it is now: every version that looks complete, without waiting for another scan.
+
+        Raises ModelNotFound.
+        """
+        directory = self.path / name
+        if not (MODEL_NAME.match(name) and directory.is_dir()):
+            raise ModelNotFound(f"no model {name!r} in the repository")
+        model = self._models[name] = self._model(directory, lambda version, path: True)
+        return model
 
     def artefact(self, name: str, version: int) -> Artefact:
-        """The artefact of a version that the last scan saw.
+        """The artefact of a version, which was there when the model was last read.
 
         Raises ModelNotFound; InvalidRepository when its files have gone or changed kind.
         """
-        model = self.get(name)
+        model = self._models.get(name) or self.read(name)
         if version not in model.versions:
             reason = model.error or model.refused.get(version, "not in the repository")
             raise ModelNotFound(f"model {name!r}, version {version}: {reason}")
@@ -104,7 +113,7 @@ class ModelRepository:
         except OSError as error:
             raise InvalidRepository(f"model {name!r}, version {version}: {error}") from None
 
-    def _model(self, directory: Path, stamps: dict[Path, _Stamp]) -> RepositoryModel:
+    def _model(self, directory: Path, settled: Callable[[int, Path], bool]) -> RepositoryModel:
         name = directory.name
         try:
             if not MODEL_NAME.match(name):
@@ -115,7 +124,7 @@ class ModelRepository:
             refused: dict[int, str] = {}
             for version, path in _version_directories(directory).items():
                 try:
-                    if self._taken(name, version, path, stamps):
+                    if settled(version, path):
                         kinds[version] = choose(path, manifest.artefact)[0]
                         versions[version] = path
                 except (InvalidRepository, OSError) as error:
@@ -124,15 +133,6 @@ class ModelRepository:
             return RepositoryModel(name, manifest, versions, kinds, refused, error_text)
         except (InvalidRepository, OSError, UnicodeDecodeError) as error:
             return RepositoryModel(name, error=str(error))
-
-    def _taken(self, name: str, version: int, path: Path, stamps: dict[Path, _Stamp]) -> bool:
-        stamps[path] = stamp = _stamp(path)
-        known = (self._models or {}).get(name)
-        return (
-            self._models is None
-            or self._stamps.get(path) == stamp
-            or bool(known and version in known.versions)
-        )
 
     def _manifest(self, directory: Path) -> Manifest:
         path = directory / "model.toml"

@@ -19,7 +19,7 @@ from ..repository.manifest import Manifest
 
 
 class Runnable(Protocol):
-    """A loaded artefact."""
+    """A loaded artefact; its memory goes with the last reference to it."""
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
@@ -29,10 +29,6 @@ class Runnable(Protocol):
     def run(self, signature_name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name, in canonical form. ``inputs`` fit the signature; raises whatever
         the model raises."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the model's memory."""
         ...
 
 

@@ -48,10 +48,6 @@ class SavedModel:
     def run(self, signature_name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return self._functions[signature_name].run(inputs)
 
-    def close(self) -> None:
-        self._functions.clear()
-        self._loaded = None
-
 
 class _Unservable(Exception):
     pass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -38,6 +40,25 @@ limits = st.one_of(
     st.none(), st.builds(ClaimLimits, st.integers(1, 6), st.sampled_from([1, 40_000, 1 << 30]))
 )
 sizes = st.sampled_from([0, 3, 20_000])
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The same entry as each store gave it."""
+
+    model: str
+    pair: tuple[Entry, Entry]
+
+
+@dataclass(frozen=True)
+class Done:
+    claimed: Claimed
+    good: bool
+    size: int
+
+    def outcome(self, side: int) -> Outcome:
+        entry = self.claimed.pair[side]
+        return answered(entry, b"o" * self.size, version=5) if self.good else failed(entry)
 
 
 class Stores(RuleBasedStateMachine):
@@ -150,34 +171,35 @@ class Stores(RuleBasedStateMachine):
 
     @rule(
         target=entries,
-        done=st.lists(st.tuples(entries, st.booleans(), sizes), min_size=1, max_size=4),
+        done=st.lists(st.builds(Done, entries, st.booleans(), sizes), min_size=1, max_size=4),
         consumer=consumers,
         limits=limits,
     )
-    def finish(self, done: list[tuple[Pair, bool, int]], consumer: str, limits: ClaimLimits | None) -> Any:
+    def finish(self, done: list[Done], consumer: str, limits: ClaimLimits | None) -> Any:
         """Any entries that were ever claimed, by whom they may: zombies too."""
-        model = done[0][0][2]
-        assume(all(entry[2] == model for entry, _, _ in done))
+        model = done[0].claimed.model
+        done = [each for each in done if each.claimed.model == model]
         return self.step(model, consumer, done, limits, 0.0)
 
     def step(
         self,
         model: str,
         consumer: str,
-        done: list[tuple[Any, bool, int]],
+        done: list[Done],
         limits: ClaimLimits | None,
         entry_ms: float,
     ) -> Any:
         tokens = self.tokens.get((model, consumer), ("", ""))
 
         def call(store: JobStore, side: int) -> Claim:
-            outcomes = [_outcome(entry[side], good, size) for entry, good, size in done]
+            outcomes = [each.outcome(side) for each in done]
             return store.step(lane(consumer, tokens[side], model), outcomes, limits, entry_ms)
 
         memory, in_redis = self.both(call)
         self.issued(model, (memory.wakeup, in_redis.wakeup))
-        assert [_claimed(e) for e in memory.entries] == [_claimed(e) for e in in_redis.entries]
-        return multiple(*((m, r, model) for m, r in zip(memory.entries, in_redis.entries, strict=True)))
+        assert [_comparable(e) for e in memory.entries] == [_comparable(e) for e in in_redis.entries]
+        pairs = zip(memory.entries, in_redis.entries, strict=True)
+        return multiple(*(Claimed(model, pair) for pair in pairs))
 
     @rule(model=models, lost=st.sampled_from([*CONSUMERS, "n1:", "n2:"]), loss=st.sampled_from(Loss))
     def recover(self, model: str, lost: str, loss: Loss) -> None:
@@ -185,9 +207,13 @@ class Stores(RuleBasedStateMachine):
         assert memory == in_redis
 
     @rule(entry=entries, consumer=consumers)
-    def renew(self, entry: Any, consumer: str) -> None:
-        tokens = self.tokens.get((entry[2], consumer), ("", ""))
-        self.both(lambda store, side: store.renew(lane(consumer, tokens[side], entry[2]), [entry[side]]))
+    def renew(self, entry: Claimed, consumer: str) -> None:
+        tokens = self.tokens.get((entry.model, consumer), ("", ""))
+
+        def call(store: JobStore, side: int) -> None:
+            store.renew(lane(consumer, tokens[side], entry.model), [entry.pair[side]])
+
+        self.both(call)
 
     @rule(model=models)
     def sweep(self, model: str) -> None:
@@ -231,11 +257,7 @@ def _answer(call: Callable[[JobStore, int], Any], store: JobStore, side: int) ->
         return error
 
 
-def _outcome(entry: Entry, good: bool, size: int) -> Outcome:
-    return answered(entry, b"o" * size, version=5) if good else failed(entry)
-
-
-def _claimed(entry: Entry) -> tuple[object, ...]:
+def _comparable(entry: Entry) -> tuple[object, ...]:
     return entry.job_id, entry.range_index, entry.rows, entry.attempt, entry.payload, entry.version
 
 
@@ -250,7 +272,12 @@ def _facts(job: Job) -> tuple[object, ...]:
     )
 
 
+EXAMPLES = int(os.environ.get("STORE_MACHINE_EXAMPLES", "0"))
+"""0: the same few sequences each time. More: so many random ones, to search."""
+
+
 @pytest.mark.parametrize("redis_client", list(REDIS_SERVERS) or ["redis"], indirect=True)
+@pytest.mark.timeout(0 if EXAMPLES else 120)
 def test_memory_and_redis_agree(redis_client: redis.Redis) -> None:
     class OnThisServer(Stores):
         client = redis_client
@@ -258,10 +285,10 @@ def test_memory_and_redis_agree(redis_client: redis.Redis) -> None:
     run_state_machine_as_test(
         OnThisServer,
         settings=settings(
-            max_examples=25,
+            max_examples=EXAMPLES or 25,
             stateful_step_count=40,
             deadline=None,
-            derandomize=True,
+            derandomize=not EXAMPLES,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
