@@ -190,6 +190,10 @@ def _rows(columns: Sequence[_Column], arrays: Mapping[str, Array]) -> int:
     return rows
 
 
+def size_bytes(arrays: Mapping[str, Array]) -> int:
+    return sum(_size(array) for array in arrays.values())
+
+
 def _size(array: Array) -> int:
     return sum(map(len, array.flat)) if array.dtype == object else array.nbytes
 

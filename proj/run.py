@@ -54,7 +54,7 @@ def environment() -> dict[str, str]:
     env = {"HOST": "127.0.0.1", "PORT": "8000", **os.environ}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
     env.setdefault("SECRET_KEY", secret_key())
-    env.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and worse
+    env.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else it complains of missing GPUs
     if env["HOST"] in ("127.0.0.1", "localhost", "::1"):
         env.setdefault("PREDICT_WORKER_ALLOW_ANONYMOUS", "1")
     return env
@@ -78,7 +78,7 @@ def serve(env: dict[str, str]) -> int:
         _start("web", commands["web"], env, children, stack)
         _say("Waiting for a worker to load a model ...")
         while not _ready(env) and not _ended(children):
-            time.sleep(0.1)
+            time.sleep(0.2)
         if not _ended(children):
             _greet(env)
         while not (ended := _ended(children)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -27,6 +28,7 @@ INSTALLED_APPS = [
 MIDDLEWARE: list[str] = ["django.middleware.security.SecurityMiddleware"]
 ROOT_URLCONF = "proj.urls"
 WSGI_APPLICATION = "proj.wsgi.application"
+TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.BasicAuthentication"]}
@@ -37,12 +39,23 @@ DATABASES = {"default": database(os.environ.get("DATABASE_URL") or "sqlite:///db
 # What is set here wins over the environment (predict_worker.conf names the keys).
 PREDICT_WORKER: dict[str, Any] = {}
 
+
+def _not_503(record: logging.LogRecord) -> bool:
+    return getattr(record, "status_code", None) != 503
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # "Not ready yet" and "queue full" are answers, not errors.
+    "filters": {"but_503": {"()": "django.utils.log.CallbackFilter", "callback": _not_503}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
-    # A line per wake-up received and done says nothing and costs throughput.
-    "loggers": {name: {"level": "WARNING"} for name in ("celery.worker.strategy", "celery.app.trace")},
+    "loggers": {
+        "django.request": {"filters": ["but_503"]},
+        # A line per wake-up received and done says nothing and costs throughput.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
 }

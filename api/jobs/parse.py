@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from predict_worker.codec import Arrays, Columnar, Instances, RawInputs, pack
+from predict_worker.codec.from_json import describe
 from predict_worker.core.errors import InvalidRequest
 from predict_worker.core.job import Priority
 from predict_worker.core.spec import DEFAULT_SIGNATURE, ModelRef
@@ -51,7 +52,7 @@ def predict_request(fields: Any, *, owner: str, request_id: str, key_header: str
 def _model_ref(fields: Mapping[str, Any]) -> ModelRef:
     version = fields.get("version")
     if "version" in fields and not (isinstance(version, str) and _VERSION.match(version)):
-        raise InvalidRequest("version", 'an integer as a string, such as "1"', shown(version))
+        raise InvalidRequest("version", 'an integer as a string, such as "1"', describe(version))
     return ModelRef(
         _text(fields, "model"),
         None if version is None else int(version),
@@ -65,7 +66,7 @@ def _inputs(fields: Mapping[str, Any]) -> RawInputs:
             raise InvalidRequest("instances", "either inputs or instances, not both", "both")
         rows = fields["instances"]
         if not isinstance(rows, list) or not rows:
-            raise InvalidRequest("instances", "a list of at least one row", shown(rows))
+            raise InvalidRequest("instances", "a list of at least one row", describe(rows))
         return Instances(rows)
     inputs = fields.get("inputs")
     if isinstance(inputs, Arrays):
@@ -80,9 +81,9 @@ def _outputs(fields: Mapping[str, Any]) -> tuple[str, ...]:
     if outputs is _ABSENT:
         return ()
     if not isinstance(outputs, list) or not outputs or not all(isinstance(n, str) and n for n in outputs):
-        raise InvalidRequest("outputs", "a list of at least one output's name", shown(outputs))
+        raise InvalidRequest("outputs", "a list of at least one output's name", describe(outputs))
     if len(set(outputs)) != len(outputs):
-        raise InvalidRequest("outputs", "each name once", shown(outputs))
+        raise InvalidRequest("outputs", "each name once", describe(outputs))
     return tuple(outputs)
 
 
@@ -90,7 +91,7 @@ def _priority(fields: Mapping[str, Any]) -> Priority:
     given = fields.get("priority", "normal")
     priority = _PRIORITIES.get(given) if isinstance(given, str) else None
     if priority is None:
-        raise InvalidRequest("priority", " or ".join(_PRIORITIES), shown(given))
+        raise InvalidRequest("priority", " or ".join(_PRIORITIES), describe(given))
     return priority
 
 
@@ -99,7 +100,7 @@ def _deadline_s(fields: Mapping[str, Any]) -> float | None:
     if given is _ABSENT:
         return None
     if not isinstance(given, (int, float)) or isinstance(given, bool):
-        raise InvalidRequest("deadline_s", "a number of seconds above 0", shown(given))
+        raise InvalidRequest("deadline_s", "a number of seconds above 0", describe(given))
     return float(given)
 
 
@@ -108,7 +109,7 @@ def _metadata(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if metadata is _ABSENT:
         return {}
     if not isinstance(metadata, dict):
-        raise InvalidRequest("metadata", "an object", shown(metadata))
+        raise InvalidRequest("metadata", "an object", describe(metadata))
     return metadata
 
 
@@ -119,7 +120,7 @@ def _text(fields: Mapping[str, Any], name: str, default: str | None = None) -> s
             raise InvalidRequest(name, "a string", "nothing")
         return default
     if not isinstance(value, str) or not value:
-        raise InvalidRequest(name, "a string that is not empty", shown(value))
+        raise InvalidRequest(name, "a string that is not empty", describe(value))
     return value
 
 
@@ -141,8 +142,3 @@ def _fingerprint(fields: Mapping[str, Any]) -> str:
         digest.update(pack(inputs.arrays))
     return digest.hexdigest()
 
-
-def shown(value: Any) -> str:
-    """A value in an error's words, shortened."""
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -12,6 +12,7 @@ from django.http import HttpRequest, QueryDict
 from rest_framework.parsers import BaseParser
 
 from predict_worker.codec import Arrays, read_npy, read_npz
+from predict_worker.codec.from_json import describe
 from predict_worker.conf import get_config
 from predict_worker.core.errors import InvalidRequest
 
@@ -27,7 +28,7 @@ class JsonParser(BaseParser):
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Fields:
         fields = json_text.loads(read_body(_request(parser_context)))
         if not isinstance(fields, dict):
-            raise InvalidRequest("body", "a JSON object", f"a JSON {type(fields).__name__}")
+            raise InvalidRequest("body", "a JSON object", describe(fields))
         return fields
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, assume, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     invariant,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -30,7 +31,7 @@ from tests.contract.scene import answered, failed, lane, new_job
 MODELS = ("digits", "words")
 CONSUMERS = ("n1:1", "n1:2", "n2:1")
 CONFIG = StoreConfig(
-    queue_max_jobs=12, max_strikes=2, max_node_losses=3, lease_s=600, sent_retry_s=600, sent_retry_max_s=600
+    queue_max_jobs=20, max_strikes=2, max_node_losses=3, lease_s=600, sent_retry_s=600, sent_retry_max_s=600
 )
 Pair = tuple[Any, Any]
 
@@ -77,6 +78,8 @@ class Stores(RuleBasedStateMachine):
         for backend in backends:
             backend.set_ready(MODELS[0], 2)
         self.tokens: dict[tuple[str, str], Pair] = {}
+        self.held: dict[tuple[str, str], list[Claimed]] = {}
+        self.moved = False  # since the last rule that may come to nothing
         self.sent: dict[str, list[Pair]] = {model: [] for model in MODELS}
 
     def both(self, call: Callable[[JobStore, int], Any]) -> Pair:
@@ -98,9 +101,9 @@ class Stores(RuleBasedStateMachine):
         priority=st.sampled_from(Priority),
         ranges=st.lists(st.integers(1, 4), min_size=1, max_size=3),
         size=sizes,
-        key=st.sampled_from([None, None, "a", "b"]),
+        key=st.sampled_from([None, None, None, None, "a"]),
         fingerprint=st.sampled_from(["f", "g"]),
-        bound=st.sampled_from([4, 100]),
+        bound=st.sampled_from([6, 100, 100]),
     )
     def submit(
         self,
@@ -128,18 +131,15 @@ class Stores(RuleBasedStateMachine):
         assert _facts(memory.job) == _facts(in_redis.job)
         assert memory.replayed == in_redis.replayed
         self.issued(model, (memory.wakeup, in_redis.wakeup))
+        self.moved = True
         return memory.job.id
 
-    @rule(job_id=jobs)
-    def cancel(self, job_id: str) -> None:
-        self.both(lambda store, _: store.cancel(job_id))
+    @rule(job_id=jobs, leave=st.sampled_from(["cancel", "cancel", "delete"]))
+    def abandon(self, job_id: str, leave: str) -> None:
+        self.both(lambda store, _: getattr(store, leave)(job_id))
 
     @rule(job_id=jobs)
-    def delete(self, job_id: str) -> None:
-        self.both(lambda store, _: store.delete(job_id))
-
-    @rule(job_id=jobs)
-    def result(self, job_id: str) -> None:
+    def read(self, job_id: str) -> None:
         memory, in_redis = self.both(lambda store, _: store.result(job_id))
         if not isinstance(memory, PredictionError):
             assert _facts(memory[0]) == _facts(in_redis[0])
@@ -147,27 +147,51 @@ class Stores(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ workers
 
-    @rule(model=models, consumer=consumers, data=st.data())
-    def answer_wakeup(self, model: str, consumer: str, data: st.DataObject) -> None:
-        """Any that was ever sent: a broker may deliver late and twice."""
-        assume(self.sent[model])
-        self.tokens[model, consumer] = data.draw(st.sampled_from(self.sent[model]))
-
+    @precondition(lambda self: self.moved)
     @rule(model=models, data=st.data())
-    def fail_to_publish(self, model: str, data: st.DataObject) -> None:
-        assume(self.sent[model])
-        tokens = data.draw(st.sampled_from(self.sent[model]))
-        self.both(lambda store, side: store.release_wakeup(model, tokens[side]))
+    def lose_wakeup(self, model: str, data: st.DataObject) -> None:
+        """A publish fails, the sweep makes up for it."""
+        self.moved = False
+        if self.sent[model]:
+            tokens = data.draw(st.sampled_from(self.sent[model]))
+            self.both(lambda store, side: store.release_wakeup(model, tokens[side]))
+        memory, in_redis = self.both(lambda store, _: store.sweep(model))
+        assert (memory.expired, memory.reclaimed) == (in_redis.expired, in_redis.reclaimed) == (0, 0)
+        assert len(memory.wakeups) == len(in_redis.wakeups)
+        for issued in zip(memory.wakeups, in_redis.wakeups, strict=True):
+            self.issued(model, issued)
 
+    @precondition(lambda self: any(self.sent.values()))
+    @rule(target=entries, model=models, consumer=consumers, limits=limits, good=st.booleans(), size=sizes)
+    def work(self, model: str, consumer: str, limits: ClaimLimits | None, good: bool, size: int) -> Any:
+        """What a child does: answer the newest wake-up, publish all that it holds, claim the next."""
+        if self.sent[model]:
+            self.tokens.setdefault((model, consumer), self.sent[model][-1])
+        held = self.held.get((model, consumer), [])
+        claimed = self.step(model, consumer, [Done(each, good, size) for each in held], limits)
+        self.held[model, consumer] = claimed
+        if not claimed:
+            self.tokens.pop((model, consumer), None)
+        return multiple(*claimed)
+
+    @precondition(lambda self: self.moved)
     @rule(
         target=entries,
         model=models,
         consumer=consumers,
         limits=limits,
         entry_ms=st.sampled_from([0.0, 4.0, 50.0]),
+        data=st.data(),
     )
-    def claim(self, model: str, consumer: str, limits: ClaimLimits | None, entry_ms: float) -> Any:
-        return self.step(model, consumer, [], limits, entry_ms)
+    def work_on_any_wakeup(
+        self, model: str, consumer: str, limits: ClaimLimits | None, entry_ms: float, data: st.DataObject
+    ) -> Any:
+        """A broker may deliver late and twice; what the child held is lost sight of."""
+        self.moved = False
+        if self.sent[model]:
+            self.tokens[model, consumer] = data.draw(st.sampled_from(self.sent[model]))
+        self.held[model, consumer] = self.step(model, consumer, [], limits, entry_ms)
+        return multiple(*self.held[model, consumer])
 
     @rule(
         target=entries,
@@ -175,11 +199,11 @@ class Stores(RuleBasedStateMachine):
         consumer=consumers,
         limits=limits,
     )
-    def finish(self, done: list[Done], consumer: str, limits: ClaimLimits | None) -> Any:
+    def finish_anything(self, done: list[Done], consumer: str, limits: ClaimLimits | None) -> Any:
         """Any entries that were ever claimed, by whom they may: zombies too."""
         model = done[0].claimed.model
         done = [each for each in done if each.claimed.model == model]
-        return self.step(model, consumer, done, limits, 0.0)
+        return multiple(*self.step(model, consumer, done, limits))
 
     def step(
         self,
@@ -187,8 +211,8 @@ class Stores(RuleBasedStateMachine):
         consumer: str,
         done: list[Done],
         limits: ClaimLimits | None,
-        entry_ms: float,
-    ) -> Any:
+        entry_ms: float = 0.0,
+    ) -> list[Claimed]:
         tokens = self.tokens.get((model, consumer), ("", ""))
 
         def call(store: JobStore, side: int) -> Claim:
@@ -197,10 +221,20 @@ class Stores(RuleBasedStateMachine):
 
         memory, in_redis = self.both(call)
         self.issued(model, (memory.wakeup, in_redis.wakeup))
+        self.moved = self.moved or bool(memory.entries)
         assert [_comparable(e) for e in memory.entries] == [_comparable(e) for e in in_redis.entries]
-        pairs = zip(memory.entries, in_redis.entries, strict=True)
-        return multiple(*(Claimed(model, pair) for pair in pairs))
+        return [Claimed(model, pair) for pair in zip(memory.entries, in_redis.entries, strict=True)]
 
+    @rule(
+        model=models,
+        consumer=consumers,
+        loss=st.sampled_from([Loss.CHILD, Loss.CHILD, Loss.TIMEOUT, Loss.NODE]),
+    )
+    def die_at_work(self, model: str, consumer: str, loss: Loss) -> None:
+        if self.held.pop((model, consumer), None):
+            self.recover(model, consumer, loss)
+
+    @precondition(lambda self: any(self.held.values()))
     @rule(model=models, lost=st.sampled_from([*CONSUMERS, "n1:", "n2:"]), loss=st.sampled_from(Loss))
     def recover(self, model: str, lost: str, loss: Loss) -> None:
         memory, in_redis = self.both(lambda store, _: store.recover(model, lost, loss))
@@ -215,21 +249,7 @@ class Stores(RuleBasedStateMachine):
 
         self.both(call)
 
-    @rule(model=models)
-    def sweep(self, model: str) -> None:
-        memory, in_redis = self.both(lambda store, _: store.sweep(model))
-        assert (memory.expired, memory.reclaimed) == (in_redis.expired, in_redis.reclaimed) == (0, 0)
-        assert len(memory.wakeups) == len(in_redis.wakeups)
-        for tokens in zip(memory.wakeups, in_redis.wakeups, strict=True):
-            self.issued(model, tokens)
-
     # ------------------------------------------------------------ always
-
-    @rule(job_id=jobs)
-    def get(self, job_id: str) -> None:
-        memory, in_redis = self.both(lambda store, _: store.get(job_id))
-        if not isinstance(memory, PredictionError):
-            assert _facts(memory) == _facts(in_redis)
 
     @invariant()
     def queues_and_dead_letters_agree(self) -> None:

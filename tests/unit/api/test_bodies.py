@@ -48,9 +48,9 @@ def post_binary(client: Client, raw: bytes, kind: str = "npy", /, **query: str) 
     [
         (b"", "empty"),
         (b"{", "line 1, column 2"),
-        (b"null", "NoneType"),
-        (b"[]", "list"),
-        (b'"text"', "str"),
+        (b"null", "null"),
+        (b"[]", "a list of 0"),
+        (b'"text"', "'text'"),
         (b'{"model": "digits",}', "trailing comma"),
         (b"{'model': 1}", "line 1, column 2"),
         (b'{"a": 1} {"b": 2}', "unexpected content"),

@@ -1,0 +1,213 @@
+"""Claimed entries stacked into few calls of the model, each entry with its own outcome.
+
+One bad entry fails alone: what cannot be stacked is left out, and a call that fails for
+several entries is repeated for each of them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from .codec import pack, unpack_raw
+from .codec.dtypes import Array
+from .core.errors import CorruptPayload, InvalidRequest, ModelNotFound, PredictionError
+from .core.job import JobError, Timings
+from .core.ports import Entry, Outcome
+from .core.spec import BatchPolicy, Signature
+from .inputs import bind, check_outputs, size_bytes, split
+from .registry import LoadedModel
+
+MAX_DETAIL = 1000
+"""Characters of an exception's message that a job keeps."""
+
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An entry whose inputs fit its model."""
+
+    position: int
+    entry: Entry
+    model: LoadedModel
+    signature: Signature
+    arrays: Arrays
+    rows: int
+    size: int  # bytes
+
+    @property
+    def key(self) -> object:
+        """Entries of one key may share a call."""
+        if not self.signature.batched:
+            return self.position
+        shapes = tuple((name, array.shape[1:]) for name, array in self.arrays.items())
+        return self.model.spec.version, self.signature.name, shapes
+
+
+class _Failed(Exception):
+    """Why an entry has no answer."""
+
+    def __init__(self, code: str, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.error = JobError(code, title, detail[:MAX_DETAIL])
+
+
+def run_batch(resolve: Callable[[int | None], LoadedModel], entries: Sequence[Entry]) -> list[Outcome]:
+    """One outcome for each entry, in order. ``resolve`` gives a version of the model, or the newest
+    for None, and raises ModelNotFound."""
+    outcomes: dict[int, Outcome] = {}
+    groups: dict[object, list[_Ready]] = {}
+    for position, entry in enumerate(entries):
+        try:
+            ready = _prepare(resolve, position, entry)
+            groups.setdefault(ready.key, []).append(ready)
+        except _Failed as failed:
+            outcomes[position] = _failure(entry, failed)
+    for group in groups.values():
+        for call in _calls(group, group[0].model.spec.batch):
+            for ready, outcome in zip(call, _run(call), strict=True):
+                outcomes[ready.position] = outcome
+    return [outcomes[position] for position in range(len(entries))]
+
+
+def _prepare(resolve: Callable[[int | None], LoadedModel], position: int, entry: Entry) -> _Ready:
+    """Raises _Failed. Inputs checked at submit are checked again: the version may be another one now."""
+    if entry.payload is None:
+        raise _Failed("payload_gone", "Inputs no longer stored", "the job's inputs have been removed")
+    model = _resolve(resolve, entry)
+    spec = model.spec
+    try:
+        signature = spec.signatures.get(entry.signature_name)
+        if signature is None:
+            raise InvalidRequest(
+                "signature_name", f"one of {', '.join(spec.signatures)}", entry.signature_name
+            )
+        check_outputs(signature, entry.outputs)
+        raw = unpack_raw(entry.payload)
+        # What the store has accepted is not refused for its size here.
+        bound = bind(signature, raw, inputs_finite=spec.inputs_finite, max_bytes=sys.maxsize)
+    except InvalidRequest as error:
+        raise _Failed("invalid_input", "Inputs do not fit the model", str(error)) from None
+    except CorruptPayload as error:
+        raise _Failed(error.code, error.title, str(error)) from None
+    return _Ready(position, entry, model, signature, bound.arrays, bound.rows, size_bytes(bound.arrays))
+
+
+def _resolve(resolve: Callable[[int | None], LoadedModel], entry: Entry) -> LoadedModel:
+    """The version that submit resolved, else the newest, unless the caller named a version."""
+    try:
+        return resolve(entry.version)
+    except ModelNotFound as error:
+        if entry.pinned:
+            raise _Failed("version_gone", "Model version no longer served", str(error)) from None
+    try:
+        return resolve(None)
+    except PredictionError as error:
+        raise _Failed(error.code, error.title, str(error)) from None
+
+
+def _calls(group: Sequence[_Ready], policy: BatchPolicy) -> Iterator[list[_Ready]]:
+    """The group in order, as many rows and bytes together as the policy allows; one entry at the least."""
+    call: list[_Ready] = []
+    rows = size = 0
+    for ready in group:
+        if call and (rows + ready.rows > policy.max_rows or size + ready.size > policy.max_bytes):
+            yield call
+            call, rows, size = [], 0, 0
+        call.append(ready)
+        rows, size = rows + ready.rows, size + ready.size
+    yield call
+
+
+def _run(call: Sequence[_Ready]) -> list[Outcome]:
+    started = time.monotonic()
+    try:
+        outputs, batch_rows = _predict(call)
+    except _Failed as failed:
+        if len(call) == 1:
+            return [_failure(call[0].entry, failed)]
+        return [outcome for ready in call for outcome in _run([ready])]
+    predict_ms = (time.monotonic() - started) * 1000
+    if len(call) == 1:
+        return [_outcome(call[0], outputs, predict_ms, batch_rows)]
+    ends = accumulate((ready.rows for ready in call), initial=0)
+    return [
+        _outcome(ready, {name: array[start:stop] for name, array in outputs.items()}, predict_ms, batch_rows)
+        for ready, (start, stop) in zip(call, pairwise(ends), strict=True)
+    ]
+
+
+def _predict(call: Sequence[_Ready]) -> tuple[Arrays, int]:
+    """Outputs of all rows, and the rows of the (last) call of the model. Raises _Failed.
+
+    An entry that nobody could split at submit, the model being unknown then, is split here.
+    """
+    first, policy = call[0], call[0].model.spec.batch
+    rows = sum(ready.rows for ready in call)
+    try:
+        inputs = first.arrays if len(call) == 1 else _stacked([ready.arrays for ready in call])
+        if not first.signature.batched:
+            return first.model.run(first.signature.name, inputs), rows
+        if rows <= policy.max_rows and sum(ready.size for ready in call) <= policy.max_bytes:
+            return _answered(first, inputs, rows), rows
+        parts = split(inputs, policy.max_rows, policy.max_bytes)
+        answers = [_answered(first, arrays, stop - start) for start, stop, arrays in parts]
+        return _stacked(answers), parts[-1][1] - parts[-1][0]
+    except _Failed:
+        raise
+    except Exception as error:
+        raise _Failed("model_error", "Model failed", f"{type(error).__name__}: {error}") from error
+
+
+def _answered(ready: _Ready, inputs: Arrays, rows: int) -> Arrays:
+    """One call of the model, padded if its policy says so; as many rows of every output as of input."""
+    wanted = min((size for size in ready.model.spec.batch.pad_to if size >= rows), default=rows)
+    if wanted > rows:
+        inputs = {name: _padded(array, wanted - rows) for name, array in inputs.items()}
+    outputs = ready.model.run(ready.signature.name, inputs)
+    for name, array in outputs.items():
+        if array.ndim == 0 or len(array) != wanted:
+            detail = f"output {name} has shape {array.shape} for {wanted} rows of input"
+            raise _Failed("wrong_answer_count", "Model answered another number of rows", detail)
+    return outputs if wanted == rows else {name: array[:rows] for name, array in outputs.items()}
+
+
+def _stacked(parts: Sequence[Arrays]) -> Arrays:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _padded(array: Array, more: int) -> Array:
+    """The last row again, so often: a row that the model takes, unlike zeros perhaps."""
+    return np.concatenate([array, np.repeat(array[-1:], more, axis=0)])
+
+
+def _outcome(ready: _Ready, outputs: Arrays, predict_ms: float, batch_rows: int) -> Outcome:
+    entry, spec = ready.entry, ready.model.spec
+    payload, error = None, None
+    try:
+        if spec.outputs_finite:
+            _check_finite(outputs)
+        payload = pack({name: outputs[name] for name in entry.outputs or outputs})
+    except _Failed as failed:
+        error = failed.error
+    except (KeyError, TypeError) as wrong:  # an output that the signature does not have, or no tensor
+        error = _Failed("model_error", "Model failed", f"{type(wrong).__name__}: {wrong}").error
+    timings = Timings(entry.queue_ms, predict_ms, batch_rows)
+    return Outcome(entry, payload, error, timings, spec.version, spec.digest, spec.artefact)
+
+
+def _check_finite(outputs: Arrays) -> None:
+    for name, array in outputs.items():
+        if array.dtype.kind in "fc" and not np.isfinite(array).all():
+            row = int(np.argwhere(~np.isfinite(array))[0][0]) if array.ndim else 0
+            raise _Failed("output_not_finite", "Answer is not finite", f"output {name}, row {row}")
+
+
+def _failure(entry: Entry, failed: _Failed) -> Outcome:
+    return Outcome(entry, error=failed.error, timings=Timings(queue_ms=entry.queue_ms))
