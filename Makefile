@@ -1,7 +1,5 @@
 # Needs Python 3.11 or newer, with venv; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-SHELL := /bin/bash
-.SHELLFLAGS := -eu -o pipefail -c
 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile

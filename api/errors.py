@@ -50,6 +50,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
     """Django REST framework's hook, set on our views only. Every exception becomes a problem."""
     view = context["view"]
     problem = _problem(error)
+    allow = {"Allow": ", ".join(view.allowed_methods)} if problem.status == 405 else {}
     if problem.status >= 500 and problem.status != 503:
         log.error("request %s failed: %s", view.request_id, error, exc_info=error)
     body = {
@@ -66,7 +67,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
         dumps(body),
         status=problem.status,
         content_type="application/problem+json",
-        headers={"Cache-Control": "no-store", **problem.headers},
+        headers={"Cache-Control": "no-store", **allow, **problem.headers},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
@@ -40,9 +40,13 @@ class JsonRenderer(BaseRenderer):
 class ByMediaType(BaseContentNegotiation):
     """A body is read as its Content-Type says; answers have one form, whatever ``Accept`` says."""
 
-    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
         given = request.content_type.partition(";")[0].strip().lower()
-        return next((parser for parser in parsers if parser.media_type == given), None)
+        for parser in parsers:
+            if parser.media_type == given:
+                return parser
+        known = ", ".join(str(parser.media_type) for parser in parsers)
+        raise UnsupportedMediaType(given, f"Content-Type {given!r} is none of {known}")
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
@@ -64,6 +68,11 @@ class ApiView(APIView):
     versioning_class = None
     request_id = ""
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """None: ``Allow`` goes with 405 and OPTIONS, where it is asked for."""
+        return {}
+
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         self.request_id = given if REQUEST_ID.match(given) else os.urandom(16).hex()
@@ -74,13 +83,15 @@ class ApiView(APIView):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
         response["X-Request-ID"] = self.request_id
+        if response.status_code != 204:
+            response["Content-Length"] = str(len(response.content))  # else the server sends it in chunks
         return response
 
     def get_exception_handler(self) -> Any:
         return exception_handler
 
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        return HttpResponse(status=204)
+        return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
 
 
 class NoSuchPath(ApiView):

@@ -52,6 +52,8 @@ def prepare_parent(sender: Any = None, **_: Any) -> None:
     if pool not in POOLS:
         raise SystemExit(f"predictions need a pool that forks or runs alone ({' or '.join(POOLS)}), not {pool!r}")
     Node.children = sender.concurrency if pool == "prefork" else 1
+    # Workers know of each other through the catalogue; looking for neighbours would cost a second.
+    sender.options.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
     Node.served.scan()
     if Node.served.follows:
         for name in Node.served.names:
@@ -92,6 +94,8 @@ class Watch(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:
+        # Celery would end the worker for one child that died in its first second; ticks replace it.
+        worker.pool.did_start_ok = lambda: True
         Node.parent.sweeper.start()
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:

@@ -17,10 +17,7 @@ from .repository.artefact import Artefact
 from .repository.directory import ModelRepository, RepositoryModel
 from .repository.manifest import Manifest
 from .runtimes.base import Runnable, Runtime, runtime_for
-from .runtimes.threads import set_threads, threads_per_child
 from .warmup import warm
-
-__all__ = ["LoadedModel", "ModelRegistry", "set_threads", "threads_per_child"]
 
 logger = logging.getLogger(__name__)
 

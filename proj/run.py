@@ -53,6 +53,7 @@ def environment() -> dict[str, str]:
     """This process's variables, and what a demonstration on one machine sets where they do not."""
     env = {"HOST": "127.0.0.1", "PORT": "8000", **os.environ}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
+    env["DJANGO_SETTINGS_MODULE"] = "proj.settings"
     env.setdefault("SECRET_KEY", secret_key())
     env.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else it complains of missing GPUs
     if env["HOST"] in ("127.0.0.1", "localhost", "::1"):

@@ -14,14 +14,17 @@ _BARE_TOKEN = re.compile(r"-?(?:NaN|Infinity)")
 
 
 def loads(body: bytes, field: str = "body") -> Any:
-    """Raises InvalidRequest, naming ``field``, for what RFC 8259 does not allow, and for a name given twice in an object."""
+    """Raises InvalidRequest, naming ``field``: not as RFC 8259 allows, or a name twice in one object."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(field, "JSON", _got(error)) from None
-    # Without escapes, a text with one colon more than its values account for names something twice.
-    if b"\\" in body or body.count(b":") != _colons(value):
-        _refuse_duplicates(body, field)
+    try:
+        # Without escapes, a text with one colon more than its values account for names something twice.
+        if b"\\" in body or body.count(b":") != _colons(value):
+            _refuse_duplicates(body, field)
+    except RecursionError:
+        raise InvalidRequest(field, "lists nested as deep as a tensor's", "deeper nesting") from None
     return value
 
 
@@ -52,7 +55,4 @@ def _refuse_duplicates(body: bytes, field: str) -> None:
                 raise InvalidRequest(field, "each name once in an object", f"{name[:100]!r} twice")
             seen.add(name)
 
-    try:
-        json.loads(body, object_pairs_hook=unique)
-    except RecursionError:
-        raise InvalidRequest(field, "JSON", "deeper nesting than any tensor's") from None
+    json.loads(body, object_pairs_hook=unique)

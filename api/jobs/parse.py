@@ -137,8 +137,10 @@ def _fingerprint(fields: Mapping[str, Any]) -> str:
     inputs = fields.get("inputs")
     arrays = isinstance(inputs, Arrays)
     rest = {name: value for name, value in fields.items() if not (arrays and name == "inputs")}
-    digest = hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS))
+    try:
+        digest = hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS))
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest("body", "lists nested as deep as a tensor's", str(error)) from None
     if isinstance(inputs, Arrays):
         digest.update(pack(inputs.arrays))
     return digest.hexdigest()
-

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.http import HttpResponse
-from django.urls import get_script_prefix, get_urlconf, reverse
+from django.urls import get_script_prefix, reverse
 
 from predict_worker.codec import join_ranges, to_json
 from predict_worker.core.job import Job
@@ -42,7 +42,7 @@ def found(answer: Answer, preference: Preference, service: PredictionService) ->
 
 def job_object(answer: Answer) -> dict[str, Any]:
     """What is not known yet is null, never missing."""
-    job = answer.job
+    job, timings = answer.job, answer.job.timings
     return {
         "id": job.id,
         "model": job.model,
@@ -60,7 +60,11 @@ def job_object(answer: Answer) -> dict[str, Any]:
         "finished_at": rfc3339(job.finished_at),
         "deadline_at": rfc3339(job.deadline_at),
         "expires_at": rfc3339(job.expires_at),
-        "timings": asdict(job.timings),
+        "timings": {
+            "queue_ms": timings.queue_ms,
+            "predict_ms": timings.predict_ms,
+            "batch_rows": timings.batch_rows,
+        },
         "outputs": None if answer.payloads is None else outputs_object(answer.payloads),
         "error": asdict(job.error) if job.error else None,
         "metadata": job.metadata,
@@ -74,10 +78,10 @@ def outputs_object(payloads: Sequence[bytes]) -> dict[str, Any]:
 
 
 def _urls(job: Job) -> Mapping[str, str | None]:
-    at = f"{_jobs_path(get_script_prefix(), get_urlconf())}/{job.id}"
+    at = f"{_jobs_path(get_script_prefix())}/{job.id}"
     return {"self": at, "result": f"{at}/result", "cancel": f"{at}/cancel", "events": None}
 
 
 @lru_cache(maxsize=16)
-def _jobs_path(script_prefix: str, urlconf: str | None) -> str:
+def _jobs_path(script_prefix: str) -> str:
     return reverse("prediction_api:jobs")

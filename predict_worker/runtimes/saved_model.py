@@ -41,7 +41,7 @@ class SavedModelRuntime:
 
 class SavedModel:
     def __init__(self, loaded: Any, functions: dict[str, _Function]) -> None:
-        self._loaded = loaded  # owns the variables: the functions hold them by weak references only
+        self._loaded = loaded  # the owner of the variables: not every function keeps it alive
         self._functions = functions
         self.signatures: Mapping[str, Signature] = {name: f.signature for name, f in functions.items()}
 

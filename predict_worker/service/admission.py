@@ -53,7 +53,11 @@ def _rows(raw: RawInputs) -> int:
 
 
 def new_job(
-    request: PredictRequest, to: Resolved, ranges: tuple[RowRange, ...], buckets: int, reply_to: str | None
+    request: PredictRequest,
+    to: Resolved,
+    ranges: tuple[RowRange, ...],
+    buckets: int,
+    reply_to: str | None = None,
 ) -> NewJob:
     spec = to.spec
     return NewJob(

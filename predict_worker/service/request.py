@@ -42,13 +42,20 @@ class PredictRequest:
             raise InvalidRequest(
                 "deadline_s", f"a number above 0, at most {MAX_DEADLINE_S}", repr(deadline_s)
             )
-        if self.metadata and (size := len(dumps(self.metadata))) > MAX_METADATA_BYTES:
+        if self.metadata and (size := _json_size(self.metadata)) > MAX_METADATA_BYTES:
             raise InvalidRequest("metadata", f"at most {MAX_METADATA_BYTES} bytes of JSON", f"{size} bytes")
         key = self.idempotency_key
         if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
             raise InvalidRequest(
                 "Idempotency-Key", f"1 to {MAX_KEY_LENGTH} characters", f"{len(key)} characters"
             )
+
+
+def _json_size(metadata: Mapping[str, Any]) -> int:
+    try:
+        return len(dumps(metadata))
+    except TypeError as error:  # too deep, or no JSON at all
+        raise InvalidRequest("metadata", "an object that JSON can hold", str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

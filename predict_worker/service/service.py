@@ -49,14 +49,13 @@ class PredictionService:
         resolved = self._catalogue.resolve(request.ref)
         ranges = row_ranges(request, resolved.spec, self._limits.max_input_bytes)
         place = self._waiters.place() if wait_s > 0 else None
-        reply_to = place.reply_to if place else None
-        new = new_job(request, resolved, ranges, self._limits.buckets, reply_to)
         if place is None:
+            new = new_job(request, resolved, ranges, self._limits.buckets)
             return self._accepted(self._accept(new))
         with place:
+            new = new_job(request, resolved, ranges, self._limits.buckets, place.reply_to)
             place.expect(new.id)
-            accepted = self._accept(new)
-            return self._awaited(place, accepted, min(wait_s, self._limits.max_wait_s))
+            return self._awaited(place, self._accept(new), min(wait_s, self._limits.max_wait_s))
 
     def _accept(self, new: NewJob) -> Accepted:
         accepted = self._store.submit(new)
@@ -76,23 +75,23 @@ class PredictionService:
             except StoreUnavailable:
                 log.warning("the wake-up of %s lapses by itself", model)
 
-    def _accepted(self, accepted: Accepted, waited_s: float | None = None) -> Answer:
+    def _accepted(self, accepted: Accepted) -> Answer:
         """The answer without a wait: an earlier job under the same key may be final already."""
         job, payloads = accepted.job, None
         if job.state.final:
             job, payloads = self._store.result(job.id)
-        return Answer(job, payloads, accepted.replayed, waited_s)
+        return Answer(job, payloads, accepted.replayed)
 
     def _awaited(self, place: Place, accepted: Accepted, wait_s: float) -> Answer:
         job = accepted.job
-        if accepted.replayed:
-            place.expect(job.id)
-            job = self._store.watch(job.id, place.reply_to)
         try:
+            if accepted.replayed:
+                place.expect(job.id)
+                job = self._store.watch(job.id, place.reply_to)
             answer = self._wait(place, job, wait_s)
         except StoreUnavailable:
             answer = Answer(job, waited_s=wait_s)  # it is accepted all the same
-        return replace(answer, replayed=accepted.replayed) if accepted.replayed else answer
+        return replace(answer, replayed=True) if accepted.replayed else answer
 
     def _wait(self, place: Place, job: Job, wait_s: float) -> Answer:
         """Raises StoreUnavailable, JobNotFound if the job is deleted meanwhile."""

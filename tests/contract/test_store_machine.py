@@ -31,7 +31,7 @@ from tests.contract.scene import answered, failed, lane, new_job
 MODELS = ("digits", "words")
 CONSUMERS = ("n1:1", "n1:2", "n2:1")
 CONFIG = StoreConfig(
-    queue_max_jobs=20, max_strikes=2, max_node_losses=3, lease_s=600, sent_retry_s=600, sent_retry_max_s=600
+    queue_max_jobs=40, max_strikes=2, max_node_losses=3, lease_s=600, sent_retry_s=600, sent_retry_max_s=600
 )
 Pair = tuple[Any, Any]
 
@@ -79,6 +79,7 @@ class Stores(RuleBasedStateMachine):
             backend.set_ready(MODELS[0], 2)
         self.tokens: dict[tuple[str, str], Pair] = {}
         self.held: dict[tuple[str, str], list[Claimed]] = {}
+        self.submitted: list[str] = []
         self.moved = False  # since the last rule that may come to nothing
         self.sent: dict[str, list[Pair]] = {model: [] for model in MODELS}
 
@@ -132,18 +133,14 @@ class Stores(RuleBasedStateMachine):
         assert memory.replayed == in_redis.replayed
         self.issued(model, (memory.wakeup, in_redis.wakeup))
         self.moved = True
+        self.submitted.append(memory.job.id)
         return memory.job.id
 
+    @precondition(lambda self: self.moved)
     @rule(job_id=jobs, leave=st.sampled_from(["cancel", "cancel", "delete"]))
     def abandon(self, job_id: str, leave: str) -> None:
+        self.moved = False
         self.both(lambda store, _: getattr(store, leave)(job_id))
-
-    @rule(job_id=jobs)
-    def read(self, job_id: str) -> None:
-        memory, in_redis = self.both(lambda store, _: store.result(job_id))
-        if not isinstance(memory, PredictionError):
-            assert _facts(memory[0]) == _facts(in_redis[0])
-            assert memory[1] == in_redis[1]
 
     # ------------------------------------------------------------ workers
 
@@ -162,9 +159,21 @@ class Stores(RuleBasedStateMachine):
             self.issued(model, issued)
 
     @precondition(lambda self: any(self.sent.values()))
-    @rule(target=entries, model=models, consumer=consumers, limits=limits, good=st.booleans(), size=sizes)
-    def work(self, model: str, consumer: str, limits: ClaimLimits | None, good: bool, size: int) -> Any:
+    @rule(
+        target=entries,
+        model=models,
+        consumer=consumers,
+        limits=limits,
+        good=st.sampled_from([True, True, False]),
+        size=sizes,
+        switch=st.booleans(),
+    )
+    def work(
+        self, model: str, consumer: str, limits: ClaimLimits | None, good: bool, size: int, switch: bool
+    ) -> Any:
         """What a child does: answer the newest wake-up, publish all that it holds, claim the next."""
+        busy = [c for c in CONSUMERS if self.held.get((model, c))]
+        consumer = consumer if switch or not busy else busy[0]
         if self.sent[model]:
             self.tokens.setdefault((model, consumer), self.sent[model][-1])
         held = self.held.get((model, consumer), [])
@@ -225,14 +234,13 @@ class Stores(RuleBasedStateMachine):
         assert [_comparable(e) for e in memory.entries] == [_comparable(e) for e in in_redis.entries]
         return [Claimed(model, pair) for pair in zip(memory.entries, in_redis.entries, strict=True)]
 
-    @rule(
-        model=models,
-        consumer=consumers,
-        loss=st.sampled_from([Loss.CHILD, Loss.CHILD, Loss.TIMEOUT, Loss.NODE]),
-    )
-    def die_at_work(self, model: str, consumer: str, loss: Loss) -> None:
-        if self.held.pop((model, consumer), None):
-            self.recover(model, consumer, loss)
+    @precondition(lambda self: any(self.held.values()))
+    @rule(which=st.integers(0, 3), loss=st.sampled_from([Loss.CHILD, Loss.CHILD, Loss.TIMEOUT, Loss.NODE]))
+    def die_at_work(self, which: int, loss: Loss) -> None:
+        busy = sorted(key for key, held in self.held.items() if held)
+        model, consumer = busy[which % len(busy)]
+        del self.held[model, consumer]
+        self.recover(model, consumer, loss)
 
     @precondition(lambda self: any(self.held.values()))
     @rule(model=models, lost=st.sampled_from([*CONSUMERS, "n1:", "n2:"]), loss=st.sampled_from(Loss))
@@ -251,6 +259,18 @@ class Stores(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ always
 
+    @precondition(lambda self: self.moved)
+    @rule(job_id=jobs)
+    def read(self, job_id: str) -> None:
+        self.moved = False
+        self.compare(job_id)
+
+    def compare(self, job_id: str) -> None:
+        memory, in_redis = self.both(lambda store, _: store.result(job_id))
+        if not isinstance(memory, PredictionError):
+            assert _facts(memory[0]) == _facts(in_redis[0])
+            assert memory[1] == in_redis[1]
+
     @invariant()
     def queues_and_dead_letters_agree(self) -> None:
         for model in MODELS:
@@ -265,6 +285,8 @@ class Stores(RuleBasedStateMachine):
             assert sorted(dead[0]) == sorted(dead[1])
 
     def teardown(self) -> None:
+        for job_id in self.submitted:
+            self.compare(job_id)
         keys = list(self.client.scan_iter(f"{self.redis.prefix}:*"))
         if keys:
             self.client.delete(*keys)

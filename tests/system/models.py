@@ -17,10 +17,10 @@ class Half(tf.Module):
         return {"y": x / 2.0 + 2.0}
 
 class Busy(tf.Module):
-    # y = x after x[:, 0] * 1e6 turns of a loop that nothing can shorten: about a second per unit
+    # y = x after a loop that nothing can shorten; an input of ones (the warm-up) turns it not once
     @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])
     def serve(self, x):
-        turns = tf.cast(tf.reduce_max(x) * 1e6, tf.int32)
+        turns = tf.cast((tf.reduce_max(x) - 1.0) * 2.5e5, tf.int32)
         done, _ = tf.while_loop(lambda i, a: i < turns, lambda i, a: (i + 1, a * 1.0), (0, 1.0), parallel_iterations=1)
         return {"y": x + 0.0 * tf.cast(done, tf.float32)}
 
@@ -31,6 +31,11 @@ for name, module in {"half": Half(), "busy": Busy()}.items():
 
 
 def make_models(root: Path) -> Path:
-    """``half`` (x / 2 + 2 over rows of two) and ``busy`` (as many seconds as its input says, about)."""
+    """``half`` (x / 2 + 2 over rows of two) and ``busy`` (see :func:`busy`)."""
     subprocess.run([sys.executable, "-c", _MAKE, str(root)], check=True, capture_output=True)
     return root
+
+
+def busy(seconds: float) -> list[list[float]]:
+    """Input that keeps the model ``busy`` for about so long (on an idle core)."""
+    return [[1.0 + seconds]]

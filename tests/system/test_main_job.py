@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tests.system.models import busy
 from tests.system.stack import Stack, lines, until
 
 
@@ -35,9 +36,9 @@ def test_caller_who_waits_gets_the_result_at_once(stack: Stack) -> None:
 
 
 def test_caller_who_waits_too_briefly_is_told_to_poll(stack: Stack) -> None:
-    response = stack.predict("busy", [[1.5]], wait_s=0.1)
+    response = stack.predict("busy", busy(1.5), wait_s=0.1)
     assert response.status_code == 202, lines(response)
-    assert stack.final(response.json()["id"])["outputs"] == {"y": [[1.5]]}
+    assert stack.final(response.json()["id"])["outputs"] == {"y": busy(1.5)}
 
 
 def test_npy_in_and_out(stack: Stack) -> None:
@@ -111,8 +112,8 @@ def test_bad_input_is_refused_by_name_and_queues_nothing(stack: Stack) -> None:
 
 
 def test_cancelled_job_never_shows_a_result(stack: Stack) -> None:
-    busy = [stack.predict("busy", [[1.0]]).json()["id"] for _ in range(3)]
-    queued = stack.predict("busy", [[0.1]], priority="low").json()["id"]
+    busy = [stack.predict("busy", busy(1.0)).json()["id"] for _ in range(3)]
+    queued = stack.predict("busy", busy(0.1), priority="low").json()["id"]
     assert stack.http.post(f"/api/jobs/{queued}/cancel").json()["state"] == "cancelled"
     running = until(lambda: next((i for i in busy if stack.job(i)["state"] == "running"), ""), what="a running job")
     assert stack.http.post(f"/api/jobs/{running}/cancel").status_code == 200
@@ -123,7 +124,7 @@ def test_cancelled_job_never_shows_a_result(stack: Stack) -> None:
 
 
 def test_several_models_share_a_worker_without_starving(stack: Stack) -> None:
-    saturating = [stack.predict("busy", [[0.3]]).json()["id"] for _ in range(20)]
+    saturating = [stack.predict("busy", busy(0.3)).json()["id"] for _ in range(20)]
     response = stack.predict("half", [[2.0, 3.0]], wait_s=20)
     assert response.status_code == 200, lines(response)
     assert any(stack.job(job_id)["state"] in ("queued", "running") for job_id in saturating)

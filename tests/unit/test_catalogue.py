@@ -41,7 +41,9 @@ def catalogue(store: CatalogueAtHand, clock: Clock) -> Catalogue:
 # ---------------------------------------------------------------- which version
 
 
-def test_newest_version_that_ready_workers_hold_is_meant(catalogue: Catalogue, store: CatalogueAtHand) -> None:
+def test_newest_version_that_ready_workers_hold_is_meant(
+    catalogue: Catalogue, store: CatalogueAtHand
+) -> None:
     store.beat(worker(("digits", 1)), 60)
     resolved = catalogue.resolve(ModelRef("digits"))
     assert (resolved.version, resolved.spec) == (1, spec("digits", 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import threading
 from collections.abc import Iterator
@@ -107,10 +108,14 @@ def test_time_up_is_none_and_leaves_nothing_behind(world: World) -> None:
 
 
 def test_an_error_while_waiting_frees_the_place(world: World) -> None:
-    for _ in range(3):
-        with pytest.raises(StoreUnavailable), place_of(world.waiters) as place:
+    def fail() -> None:
+        with place_of(world.waiters) as place:
             place.expect(new_job_id(0))
             raise StoreUnavailable
+
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            fail()
     assert world.waiters.waiting == 0
 
 
@@ -202,10 +207,10 @@ def test_a_forked_child_begins_anew(world: World) -> None:
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
-            fresh = world.waiters.waiting == 0 and world.waiters.place() is not None
-            os.write(write, f"{fresh} {world.waiters.channel}".encode())
+            begun = [world.waiters.waiting == 0, world.waiters.place() is not None, world.waiters.channel]
+            os.write(write, repr(begun).encode())
             os._exit(0)
         os.waitpid(child, 0)
-        fresh, channel = os.read(read, 100).decode().split()
-    assert fresh == "True"
+        unused, admits, channel = ast.literal_eval(os.read(read, 200).decode())
+    assert (unused, admits) == (True, True)
     assert channel != world.waiters.channel

@@ -57,7 +57,7 @@ def worker(*available: tuple[str, int], consumer: str = "n1:1", state: str = "re
 
 
 class Store(MemoryJobStore):
-    """Notes its calls, fails and loses its reply messages on demand; ``after`` a call it runs what is set there."""
+    """Notes its calls; fails, loses messages and runs what is set to run ``after`` a call on demand."""
 
     def __init__(self, config: StoreConfig) -> None:
         super().__init__(config)
@@ -120,13 +120,17 @@ class Wakeups(MemoryWakeups):
 
 
 class World:
-    """Three models: ``digits`` and ``pair`` (two inputs, two outputs) are ready, ``fresh`` is loaded by nobody."""
+    """``digits`` and ``pair`` (two inputs, two outputs) are ready, ``fresh`` is loaded by nobody."""
 
     def __init__(self, waiters: int = 4, config: StoreConfig | None = None, **limits: Any) -> None:
         self.store = Store(config or StoreConfig())
         self.catalogue_store = CatalogueAtHand()
         self.catalogue_store.publish_models(
-            [ModelEntry("digits", (1,), (("stable", 1),)), ModelEntry("fresh", (3,)), ModelEntry("pair", (1,))]
+            [
+                ModelEntry("digits", (1,), (("stable", 1),)),
+                ModelEntry("fresh", (3,)),
+                ModelEntry("pair", (1,)),
+            ]
         )
         batch = BatchPolicy(max_rows=2)
         self.catalogue_store.publish_specs([spec("digits", batch=batch), spec("pair", signature=PAIR)])

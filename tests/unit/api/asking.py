@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.http import HttpResponse
 from django.test import Client
 
 from tests.unit.world import DIGIT
@@ -21,7 +20,10 @@ def post(client: Client, data: Any = None, **headers: str) -> Any:
     """Header names with underscores: ``prefer="wait=5"``."""
     raw = data if isinstance(data, bytes) else json.dumps(body() if data is None else data).encode()
     return client.post(
-        "/api/jobs", raw, content_type=headers.pop("content_type", "application/json"), headers=spelled(headers)
+        "/api/jobs",
+        raw,
+        content_type=headers.pop("content_type", "application/json"),
+        headers=spelled(headers),
     )
 
 
@@ -29,7 +31,7 @@ def spelled(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def refused(response: HttpResponse, status: int, code: str, field: str | None = None) -> dict[str, Any]:
+def refused(response: Any, status: int, code: str, field: str | None = None) -> dict[str, Any]:
     """The problem document, after checking all that every problem has."""
     assert response["Content-Type"] == "application/problem+json", response.content
     problem: dict[str, Any] = json.loads(response.content)

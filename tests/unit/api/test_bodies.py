@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client, override_settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from api.jobs.parse import FIELDS
 from predict_worker.codec import unpack
 from tests.unit.api.asking import body, post, refused
 from tests.unit.api.conftest import MAX_BODY_BYTES
@@ -88,7 +91,8 @@ def test_a_bare_token_is_told_how_to_be_written(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"at": "12:30:01"}, {"quote": 'say "hi": yes'}, {"a:b": {"c": [{"d": "e:"}]}}, {"list": [[{"k": 1}]]}]
+    "metadata",
+    [{"at": "12:30:01"}, {"quote": 'say "hi": yes'}, {"a:b": {"c": [{"d": "e:"}]}}, {"list": [[{"k": 1}]]}],
 )
 def test_colons_and_escapes_in_texts_are_not_taken_for_duplicates(client: Client, metadata: Any) -> None:
     response = post(client, body(metadata=metadata))
@@ -99,6 +103,39 @@ def test_colons_and_escapes_in_texts_are_not_taken_for_duplicates(client: Client
 def test_nesting_that_one_parser_allows_and_the_other_does_not_is_refused(client: Client) -> None:
     raw = b'{"model": "fresh", "metadata": {"s": "\\n"}, "inputs": ' + b"[" * 1000 + b"]" * 1000 + b"}"
     assert post(client, raw).status_code in (202, 400)
+
+
+@pytest.mark.parametrize("depth", [100, 240, 260, 350, 900, 1020])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("escape", ["", "\\n"])
+def test_deep_nesting_is_accepted_or_refused_but_never_an_error(
+    client: Client, world: World, depth: int, opening: str, closing: str, escape: str
+) -> None:
+    deep = opening * depth + "1" + closing * depth
+    with override_settings(PREDICT_WORKER={"ALLOW_ANONYMOUS": True}):
+        for name, value in (("inputs", deep), ("metadata", f'{{"m": {deep}, "s": "{escape}"}}')):
+            fields = {"model": '"fresh"', "inputs": "1", name: value}
+            raw = "{" + ",".join(f'"{n}": {v}' for n, v in fields.items()) + "}"
+            for key in ({}, {"idempotency_key": f"{name}{depth}{opening}{escape}"}):
+                response = post(client, raw.encode(), **key)
+                assert response.status_code in (202, 400), response.content
+                if response.status_code == 202:
+                    assert client.get(response["Location"]).status_code == 200
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+ANY_JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=st.dictionaries(st.sampled_from(sorted(FIELDS)), ANY_JSON, max_size=4))
+def test_no_json_whatever_is_an_error_of_the_server(client: Client, fields: dict[str, Any]) -> None:
+    for model in ("digits", "fresh"):
+        raw = json.dumps({**body(model=model), **fields}).encode()
+        assert post(client, raw, idempotency_key="k").status_code in (202, 400, 404, 413, 422, 503)
 
 
 def test_named_non_finite_inputs_are_accepted(client: Client) -> None:
@@ -112,13 +149,23 @@ def test_named_non_finite_inputs_are_accepted(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "application/xml", "", "json"],
+    [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "application/xml",
+        "",
+        "json",
+    ],
 )
 def test_another_media_type_is_415(client: Client, given: str) -> None:
-    refused(post(client, ENOUGH, content_type=given), 415, "unsupported_media_type")
+    problem = refused(post(client, ENOUGH, content_type=given), 415, "unsupported_media_type")
+    assert "application/json, application/x-npy, application/x-npz" in problem["detail"]
 
 
-@pytest.mark.parametrize("given", ["application/json; charset=utf-8", "Application/JSON", " application/json "])
+@pytest.mark.parametrize(
+    "given", ["application/json; charset=utf-8", "Application/JSON", " application/json "]
+)
 def test_the_media_type_is_read_as_http_spells_it(client: Client, given: str) -> None:
     assert post(client, ENOUGH, content_type=given).status_code == 202
 
@@ -203,6 +250,10 @@ class Endless(io.BytesIO):
 def raw_post(stream: io.BytesIO, **environ: Any) -> tuple[int, dict[str, Any]]:
     """Through Django's WSGI handler, with an environment of the test's own making."""
     statuses: list[int] = []
+
+    def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+        statuses.append(int(status[:3]))
+
     given = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": "/api/jobs",
@@ -213,7 +264,7 @@ def raw_post(stream: io.BytesIO, **environ: Any) -> tuple[int, dict[str, Any]]:
         "wsgi.input": stream,
         **environ,
     }
-    response = WSGIHandler()(given, lambda status, headers, exc_info=None: statuses.append(int(status[:3])) or bytes)
+    response = WSGIHandler()(given, start)
     content = b"".join(response)
     response.close()
     return statuses[0], json.loads(content)

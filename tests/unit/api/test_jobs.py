@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import numpy as np
 import pytest
 from django.test import Client
+from django.urls import set_script_prefix
 
 from predict_worker.core.job import JobError, JobState, new_job_id
 from predict_worker.store.config import StoreConfig
@@ -108,7 +108,8 @@ def test_a_deleted_job_is_404(client: Client, at: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/", "/api", "/api/job", "/api/jobs/", "/api/jobs/a/b/c", "/api/models/digits/x", "/api/v2/jobs"]
+    "path",
+    ["/api/", "/api", "/api/job", "/api/jobs/", "/api/jobs/a/b/c", "/api/models/digits/x", "/api/v2/jobs"],
 )
 def test_any_other_path_is_a_problem_too(client: Client, path: str) -> None:
     for method in (client.get, client.post, client.delete):
@@ -154,7 +155,9 @@ def test_a_queued_job_can_be_cancelled_and_never_runs(client: Client, world: Wor
     assert world.run() == 0
 
 
-def test_a_running_jobs_result_is_discarded_when_it_is_cancelled(client: Client, world: World, at: str) -> None:
+def test_a_running_jobs_result_is_discarded_when_it_is_cancelled(
+    client: Client, world: World, at: str
+) -> None:
     entries = world.claim()
     assert cancelled(client, at).json()["state"] == "cancelled"
     world.finish(*(world.outcome(entry, "digits") for entry in entries))
@@ -176,7 +179,10 @@ def test_a_result_is_the_outputs_alone(client: Client, world: World, at: str) ->
     assert response["Vary"] == "Accept"
 
 
-@pytest.mark.parametrize("accept", ["application/x-npy", "application/x-npy, */*;q=0.1", "application/json;q=0.2, application/x-npy"])
+@pytest.mark.parametrize(
+    "accept",
+    ["application/x-npy", "application/x-npy, */*;q=0.1", "application/json;q=0.2, application/x-npy"],
+)
 def test_a_result_can_be_an_npy_file(client: Client, world: World, accept: str) -> None:
     at = post(client, body(inputs=DIGIT * 5))["Location"]
     world.run()
@@ -186,10 +192,24 @@ def test_a_result_can_be_an_npy_file(client: Client, world: World, accept: str) 
     assert (array.shape, array.dtype) == ((5, 10), np.float32)
 
 
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/*", "application/json, application/x-npy"])
-def test_a_result_is_json_where_that_is_as_welcome(client: Client, world: World, at: str, accept: str) -> None:
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/json", "application/*", "application/json, application/x-npy"]
+)
+def test_a_result_is_json_where_that_is_as_welcome(
+    client: Client, world: World, at: str, accept: str
+) -> None:
     world.run()
     assert client.get(f"{at}/result", headers={"accept": accept})["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "accept", ["", ",", ";;", "application/json;q=abc", "*/*;q=nan", "/", "a/b/c;q=-1", "\x7f"]
+)
+def test_an_accept_header_that_is_none_is_no_error(
+    client: Client, world: World, at: str, accept: str
+) -> None:
+    world.run()
+    assert client.get(f"{at}/result", headers={"accept": accept}).status_code in (200, 406)
 
 
 def test_a_result_in_no_form_that_exists_is_406(client: Client, world: World, at: str) -> None:
@@ -200,7 +220,9 @@ def test_a_result_in_no_form_that_exists_is_406(client: Client, world: World, at
 def test_an_npy_file_of_several_outputs_is_406_and_names_them(client: Client, world: World) -> None:
     at = post(client, {"model": "pair", "inputs": {"a": [[1, 2]], "b": [3]}})["Location"]
     world.run("pair")
-    problem = refused(client.get(f"{at}/result", headers={"accept": "application/x-npy"}), 406, "not_acceptable")
+    problem = refused(
+        client.get(f"{at}/result", headers={"accept": "application/x-npy"}), 406, "not_acceptable"
+    )
     assert "sum, product" in problem["detail"]
 
 
@@ -229,7 +251,9 @@ def test_the_result_of_a_cancelled_job_is_409(client: Client, at: str) -> None:
     assert refused(client.get(f"{at}/result"), 409, "job_unsuccessful")["state"] == "cancelled"
 
 
-def test_expired_outputs_are_410_and_the_record_stays_until_it_is_404(client: Client, world: World, at: str) -> None:
+def test_expired_outputs_are_410_and_the_record_stays_until_it_is_404(
+    client: Client, world: World, at: str
+) -> None:
     config = StoreConfig()
     world.run()
     clock = world.store._clock
@@ -249,10 +273,13 @@ def test_stored_bytes_that_do_not_decode_are_500(client: Client, world: World, a
 
 
 def test_urls_follow_the_prefix_that_the_project_is_served_under(client: Client) -> None:
-    response = client.post(
-        "/api/jobs", json.dumps(body()), content_type="application/json", SCRIPT_NAME="/ml"
-    )
+    set_script_prefix("/ml/")
+    try:
+        response = post(client)
+    finally:
+        set_script_prefix("/")
     assert response["Location"].startswith("/ml/api/jobs/0-")
+    assert post(client)["Location"].startswith("/api/jobs/0-")
 
 
 def test_a_store_that_is_away_is_503(client: Client, world: World, at: str) -> None:

@@ -144,7 +144,7 @@ def test_every_documented_field_is_accepted(client: Client, data: dict[str, Any]
         (body(version="-1"), "version"),
         (body(version="1.0"), "version"),
         (body(version="1" * 19), "version"),
-        (body(version="١"), "version"),
+        (body(version="\u0661"), "version"),
         (body() | {"version": None}, "version"),
         (body(label=""), "label"),
         (body(label=3), "label"),
@@ -182,7 +182,9 @@ def test_every_documented_field_is_accepted(client: Client, data: dict[str, Any]
         (body(callback=1), "callback"),
     ],
 )
-def test_a_field_that_is_wrong_is_named(client: Client, world: World, data: dict[str, Any], field: str) -> None:
+def test_a_field_that_is_wrong_is_named(
+    client: Client, world: World, data: dict[str, Any], field: str
+) -> None:
     problem = refused(post(client, data), 400, "invalid_request", field)
     assert problem["instance"] == "/api/jobs"
     assert world.store.calls == []
@@ -195,14 +197,18 @@ def test_a_value_within_an_input_is_named_by_its_place(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"model": "digit"}, {"version": "7"}, {"label": "canary"}], ids=lambda fields: next(iter(fields))
+    "fields",
+    [{"model": "digit"}, {"version": "7"}, {"label": "canary"}],
+    ids=lambda fields: next(iter(fields)),
 )
 def test_what_is_not_known_is_404(client: Client, fields: dict[str, str]) -> None:
     refused(post(client, body(**fields)), 404, "model_not_found")
 
 
 def test_a_model_that_does_not_exist_says_which_is_near(client: Client) -> None:
-    assert "did you mean digits?" in refused(post(client, body(model="digit")), 404, "model_not_found")["detail"]
+    assert (
+        "did you mean digits?" in refused(post(client, body(model="digit")), 404, "model_not_found")["detail"]
+    )
 
 
 def test_a_full_queue_is_503_with_when_to_come_back(client: Client, world: World) -> None:
