@@ -161,7 +161,9 @@ def jobs_api(repository: Path) -> list[Request]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("-c", "--concurrency", type=int, default=64)

@@ -12,6 +12,7 @@ from typing import Any
 
 from billiard import current_process
 from celery import bootsteps, current_app, signals
+from kombu import Queue
 
 from . import tasks  # noqa: F401  registers the task
 from .node import local
@@ -50,14 +51,16 @@ def prepare_parent(sender: Any = None, **_: Any) -> None:
     """Before the fork: import, never run."""
     pool = getattr(sender.pool_cls, "__module__", str(sender.pool_cls)).rpartition(".")[2]
     if pool not in POOLS:
-        raise SystemExit(f"predictions need a pool that forks or runs alone ({' or '.join(POOLS)}), not {pool!r}")
+        raise SystemExit(
+            f"predictions need a pool that forks or runs alone ({' or '.join(POOLS)}), not {pool!r}"
+        )
     Node.children = sender.concurrency if pool == "prefork" else 1
     # Workers know of each other through the catalogue; looking for neighbours would cost a second.
     sender.options.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
     Node.served.scan()
     if Node.served.follows:
         for name in Node.served.names:
-            current_app.amqp.queues.select_add(queue_name(name))
+            current_app.amqp.queues.select_add(Queue(queue_name(name), routing_key=queue_name(name)))
     import_libraries(sorted(Node.served.libraries()))
     Node.parent = local.make_parent(lambda: Node.served.names)
     Node.parent.publish(Node.served.entries)

@@ -73,7 +73,9 @@ class Executor:
         """Claim nothing; whoever can serve this model is woken if work waits."""
         self._step(Lane(name, self._consumer, token), (), None, 0.0)
 
-    def _step(self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float) -> Claim:
+    def _step(
+        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float
+    ) -> Claim:
         try:
             claim = self._store.step(lane, done, limits, entry_ms)
         except (StoreUnavailable, QueueFull) as error:

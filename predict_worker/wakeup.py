@@ -31,7 +31,6 @@ class CeleryWakeups:
                 args=(model, token),
                 queue=queue_name(model),
                 ignore_result=True,
-                retry=False,
                 argsrepr="-",
                 kwargsrepr="-",
             )

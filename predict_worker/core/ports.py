@@ -189,7 +189,9 @@ class JobStore(Protocol):
         """A waiter has received these results: they may expire sooner."""
         ...
 
-    def step(self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0) -> Claim:
+    def step(
+        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0
+    ) -> Claim:
         """Publish a finished batch and claim the next entries, in one transaction.
 
         An outcome becomes visible only if its entry is still pending, so exactly one result of

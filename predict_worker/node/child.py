@@ -129,7 +129,10 @@ class Child:
         self._statuses[name] = tuple(self._registry.load_model(name))
 
     def _model(self, name: str) -> Loaded | Unavailable:
-        if not self._registry.versions(name) and time.monotonic() - self._tried.get(name, -RELOAD_S) >= RELOAD_S:
+        if (
+            not self._registry.versions(name)
+            and time.monotonic() - self._tried.get(name, -RELOAD_S) >= RELOAD_S
+        ):
             self._load(name)
             self.beat()
         if self._registry.versions(name):

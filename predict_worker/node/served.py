@@ -59,5 +59,7 @@ class Served:
         """What the served artefacts need, and no more: a node of small runtimes has no TensorFlow."""
         models = [self._found[name] for name in self.names if name in self._found]
         return parent_imports(
-            choose(model.versions[version], model.manifest.artefact)[0] for model in models for version in model.wanted
+            choose(model.versions[version], model.manifest.artefact)[0]
+            for model in models
+            for version in model.wanted
         )

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from ..core.errors import PredictionError
 from ..core.ports import CatalogueStore, JobStore, Loss, Wakeups
@@ -22,7 +23,12 @@ class Sweeper:
     """Every node beats and recovers its own dead children; one of all nodes at a time sweeps for all."""
 
     def __init__(
-        self, store: JobStore, catalogue: CatalogueStore, wakeups: Wakeups, node: str, served: Callable[[], Iterable[str]]
+        self,
+        store: JobStore,
+        catalogue: CatalogueStore,
+        wakeups: Wakeups,
+        node: str,
+        served: Callable[[], Iterable[str]],
     ) -> None:
         self._store, self._catalogue, self._wakeups = store, catalogue, wakeups
         self._node, self._served = node, served
@@ -53,7 +59,7 @@ class Sweeper:
                 due = time.monotonic() + SWEEP_S
                 continue
             if consumer:
-                self._attempt(lambda lost=(consumer, loss): self._recover_child(*lost))
+                self._attempt(partial(self._recover_child, consumer, loss))
             elif self._stopping.is_set():
                 return
 
@@ -80,7 +86,9 @@ class Sweeper:
         for model in self._models():
             count = self._store.recover(model, consumer, loss)
             if count:
-                log.warning("%s lost (%s) with %d entries of %s: they run again", consumer, loss, count, model)
+                log.warning(
+                    "%s lost (%s) with %d entries of %s: they run again", consumer, loss, count, model
+                )
             self._sweep_model(model)
 
     def sweep(self) -> None:

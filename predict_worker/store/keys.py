@@ -90,7 +90,7 @@ class Keys:
         return f"{self._root}:reply:{channel}"
 
     def catalogue(self, part: str) -> str:
-        """``models``, ``specs``, ``workers`` (a hash each) or ``nodes`` (zset by the lapse in microseconds)."""
+        """``models``, ``specs``, ``workers``: hashes; ``nodes``: a zset by the lapse in microseconds."""
         return f"{self._root}:catalogue:{part}"
 
     @property
@@ -104,5 +104,7 @@ class Keys:
         lines += [f"local GROUP = '{GROUP}'", f"local SUSPECTS = '{SUSPECTS}'"]
         for kind, parameters in _KINDS.items():
             name = "".join(f" .. ':' .. {p}" for p in parameters)
-            lines.append(f"local function {kind}_key({', '.join(parameters)}) return base .. ':{kind}'{name} end")
+            lines.append(
+                f"local function {kind}_key({', '.join(parameters)}) return base .. ':{kind}'{name} end"
+            )
         return "\n\n".join(lines)

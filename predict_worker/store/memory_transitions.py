@@ -215,7 +215,10 @@ class Transitions:
                 continue
             counted.add(entry.job_id)
             record.lost(entry.attempt, loss, alone, now)
-            if record.strikes >= self._config.max_strikes or record.node_losses >= self._config.max_node_losses:
+            if (
+                record.strikes >= self._config.max_strikes
+                or record.node_losses >= self._config.max_node_losses
+            ):
                 self._bury(queue, record, loss, now)
 
     def _bury(self, queue: ModelQueue, record: JobRecord, loss: Loss, now: int) -> None:

@@ -25,7 +25,9 @@ _STAGE_TTL_S = 60
 class RedisJobStore:
     """See :class:`predict_worker.core.ports.JobStore`. Safe for threads; not across a fork."""
 
-    def __init__(self, client: redis.Redis, config: StoreConfig, prefix: str = "pw", buckets: int = 1) -> None:
+    def __init__(
+        self, client: redis.Redis, config: StoreConfig, prefix: str = "pw", buckets: int = 1
+    ) -> None:
         self._client, self._buckets = client, buckets
         self._keys = Keys(prefix)
         self._scripts = Scripts(client, self._keys, config)
@@ -59,7 +61,9 @@ class RedisJobStore:
         if verdict == b"replayed":
             return Accepted(self.get(job_id.decode()), replayed=True)
         if verdict == b"conflict":
-            raise IdempotencyConflict(f"job {job_id.decode()} was submitted with this key and another payload")
+            raise IdempotencyConflict(
+                f"job {job_id.decode()} was submitted with this key and another payload"
+            )
         raise QueueFull(_FULL[verdict].format(model=new.model))
 
     def get(self, job_id: str) -> Job:
@@ -120,7 +124,9 @@ class RedisJobStore:
 
     # ------------------------------------------------------------ the worker's side
 
-    def step(self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0) -> Claim:
+    def step(
+        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0
+    ) -> Claim:
         bucket, before = _lane_bucket(lane), []
         arguments: list[Argument] = [
             lane.model,
@@ -167,20 +173,20 @@ class RedisJobStore:
 
     def recover(self, model: str, consumer: str, loss: Loss) -> int:
         arguments = [model, consumer, loss]
-        return sum(self._scripts.call("recover", b, arguments, repeatable=True)[0] for b in range(self._buckets))
+        return sum(
+            self._scripts.call("recover", b, arguments, repeatable=True)[0] for b in range(self._buckets)
+        )
 
     def sweep(self, model: str) -> Swept:
-        answers = [
-            self._scripts.call("sweep", b, [model], repeatable=True)[0] for b in range(self._buckets)
-        ]
+        answers = [self._scripts.call("sweep", b, [model], repeatable=True)[0] for b in range(self._buckets)]
         return Swept(
-            tuple(a[0].decode() for a in answers if a[0]), sum(a[1] for a in answers), sum(a[2] for a in answers)
+            tuple(a[0].decode() for a in answers if a[0]),
+            sum(a[1] for a in answers),
+            sum(a[2] for a in answers),
         )
 
     def stats(self, model: str) -> QueueStats:
-        answers = [
-            self._scripts.call("stats", b, [model], repeatable=True)[0] for b in range(self._buckets)
-        ]
+        answers = [self._scripts.call("stats", b, [model], repeatable=True)[0] for b in range(self._buckets)]
         waiting, entries = sum(a[0] for a in answers), sum(a[1] for a in answers)
         return QueueStats(waiting, entries - waiting, int(answers[0][2]) / 1000, answers[0][3])
 

@@ -24,7 +24,8 @@ class RedisCatalogue:
     """See :class:`predict_worker.core.ports.CatalogueStore`."""
 
     def __init__(self, client: redis.Redis, prefix: str = "pw", buckets: int = 1) -> None:
-        self._client, self._keys, self._buckets = client, Keys(prefix), buckets
+        self._client: Any = client
+        self._keys, self._buckets = Keys(prefix), buckets
         self._ready_for: dict[str, set[str]] = {}  # what the children that beat through here were ready for
 
     def read(self) -> CatalogueView:
@@ -33,7 +34,8 @@ class RedisCatalogue:
                 for part in ("models", "specs", "workers"):
                     pipe.hgetall(self._keys.catalogue(part))
                 pipe.time()
-                return pipe.execute()
+                answers: list[Any] = pipe.execute()
+                return answers
 
         models, specs, workers, (seconds, micros) = guarded(run, repeatable=True)
         now_us = seconds * 1_000_000 + micros
@@ -113,7 +115,7 @@ class RedisCatalogue:
             key, ttl_ms = self._keys.sweeper, int(ttl_s * 1000)
             if self._client.set(key, node, nx=True, px=ttl_ms):
                 return True
-            mine = self._client.get(key) == node.encode()
+            mine = bool(self._client.get(key) == node.encode())
             if mine:
                 self._client.pexpire(key, ttl_ms)
             return mine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import redis
 
@@ -22,8 +23,11 @@ class RedisSubscription:
     What was sent meanwhile is lost: whoever waits rechecks the store.
     """
 
-    def __init__(self, client: redis.Redis, channel: str, deliver: Callable[[Sequence[Finished]], None]) -> None:
-        self._client, self._channel, self._deliver = client, channel, deliver
+    def __init__(
+        self, client: redis.Redis, channel: str, deliver: Callable[[Sequence[Finished]], None]
+    ) -> None:
+        self._client: Any = client
+        self._channel, self._deliver = channel, deliver
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replies", daemon=True)
         self._thread.start()

@@ -28,7 +28,9 @@ class Scripts:
     """
 
     def __init__(self, client: redis.Redis, keys: Keys, config: StoreConfig) -> None:
-        self._client, self._keys = client, keys
+        # Any: redis-py types its answers as all that any of its modes may give.
+        self._client: Any = client
+        self._keys = keys
         self._shared = "\n\n".join((keys.lua_prelude(), _settings(config), *map(_text, _SHARED)))
         self._known: dict[str, tuple[str, str]] = {}
 
@@ -79,7 +81,8 @@ class Scripts:
             with self._client.pipeline(transaction=False) as pipe:
                 for command in (*before, script, *after):
                     pipe.execute_command(*command)
-                return pipe.execute(raise_on_error=False)
+                answers: list[Any] = pipe.execute(raise_on_error=False)
+                return answers
 
         answers = send(("EVALSHA", sha, 1, base, *arguments))
         if isinstance(answers[len(before)], redis.exceptions.NoScriptError):

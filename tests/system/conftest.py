@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,11 +44,12 @@ def stack(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure shows the ends of the processes' logs."""
     report = yield
     if report.when == "call" and report.failed:
-        stack = item.funcargs.get("stack") if hasattr(item, "funcargs") else None
-        for name in ("web", "worker") if stack else ():
-            print(f"---- {name}.log\n{stack.log(name)[-4000:]}", file=sys.stderr)
+        stack = item.funcargs.get("stack")
+        if isinstance(stack, Stack):
+            for name in ("web", "worker"):
+                print(f"---- {name}.log\n{stack.log(name)[-4000:]}", file=sys.stderr)
     return report

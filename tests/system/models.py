@@ -1,4 +1,4 @@
-"""Small real SavedModels with known answers, made in a process of their own (the tests import no TensorFlow)."""
+"""Small real SavedModels with known answers, made in a process of their own: tests import no TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Busy(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])
     def serve(self, x):
         turns = tf.cast((tf.reduce_max(x) - 1.0) * 2.5e5, tf.int32)
-        done, _ = tf.while_loop(lambda i, a: i < turns, lambda i, a: (i + 1, a * 1.0), (0, 1.0), parallel_iterations=1)
+        done, _ = tf.while_loop(lambda i, a: i < turns, lambda i, a: (i + 1, a * 1.0), (0, 1.0))
         return {"y": x + 0.0 * tf.cast(done, tf.float32)}
 
 root = sys.argv[1]

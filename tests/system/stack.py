@@ -64,7 +64,16 @@ class Stack:
 
     def web(self) -> subprocess.Popen[bytes]:
         command = ["granian", "--interface", "wsgi", "proj.wsgi:application", "--host", "127.0.0.1"]
-        options = ["--port", str(self.port), "--workers", "1", "--blocking-threads", "32", "--backpressure", "64"]
+        options = [
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+            "--blocking-threads",
+            "32",
+            "--backpressure",
+            "64",
+        ]
         return self._spawn("web", [sys.executable, "-m", *command, *options])
 
     def worker(self, *, children: int = 1, queues: str = "", app: str = "proj") -> subprocess.Popen[bytes]:
@@ -104,7 +113,9 @@ class Stack:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
-    def end(self, process: subprocess.Popen[bytes], sig: signal.Signals = signal.SIGTERM, timeout_s: float = 30) -> int:
+    def end(
+        self, process: subprocess.Popen[bytes], sig: signal.Signals = signal.SIGTERM, timeout_s: float = 30
+    ) -> int:
         process.send_signal(sig)
         return process.wait(timeout_s)
 
@@ -123,7 +134,9 @@ class Stack:
     def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             environment = {**self._environment, "REDIS_URL": self.redis.url}
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
         self._processes.append(process)
         return process
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,7 +19,7 @@ from tests.system.models import busy
 from tests.system.stack import Stack, lines, until
 
 
-def running_child(stack: Stack, worker: psutil.Popen) -> psutil.Process:
+def running_child(stack: Stack, worker: subprocess.Popen[bytes]) -> psutil.Process:
     """The child that is at work: the only one."""
     (child,) = stack.children(worker)
     return child
@@ -41,6 +43,10 @@ def test_child_killed_in_mid_batch_costs_nothing(new_stack: StartStack) -> None:
     assert [job["outputs"]["y"] for job in results] == [busy(0.5)] * 4
     assert max(job["attempts"] for job in results) == 2
     assert "they run again" in stack.log("worker")
+
+
+def attempted(stack: Stack, job_id: str, attempt: int) -> bool:
+    return bool(stack.job(job_id)["attempts"] == attempt)
 
 
 def test_jobs_of_a_killed_worker_are_finished_by_another(new_stack: StartStack) -> None:
@@ -85,7 +91,7 @@ def test_poison_fails_alone_after_its_strikes(new_stack: StartStack) -> None:
     stack.await_ready()
     poison = stack.predict("busy", busy(30.0)).json()["id"]
     for attempt in (1, 2, 3):
-        until(lambda n=attempt: stack.job(poison)["attempts"] == n, what=f"attempt {attempt}")
+        until(partial(attempted, stack, poison, attempt), what=f"attempt {attempt}")
         until(lambda: len(stack.children(worker)) == 1, what="a child")
         running_child(stack, worker).kill()
     job = stack.final(poison)
@@ -142,7 +148,9 @@ def test_waiter_whose_message_was_lost_is_answered_by_the_recheck(new_stack: Sta
     assert response.json()["outputs"] == {"y": busy(1.0)}
 
 
-def test_model_that_does_not_load_is_reported_and_answers(new_stack: StartStack, models: Path, tmp_path: Path) -> None:
+def test_model_that_does_not_load_is_reported_and_answers(
+    new_stack: StartStack, models: Path, tmp_path: Path
+) -> None:
     shutil.copytree(models, tmp_path / "models")
     broken = tmp_path / "models" / "broken" / "1"
     broken.mkdir(parents=True)
@@ -224,7 +232,11 @@ def test_web_restart_and_stop_of_everything_keep_what_was_accepted(new_stack: St
 def test_web_process_never_imports_a_runtime(new_stack: StartStack) -> None:
     stack = new_stack().start()
     assert stack.predict("half", [[2.0, 3.0]], wait_s=20).status_code == 200
-    webs = [p for p in psutil.process_iter(["cmdline"]) if f"--port {stack.port}" in " ".join(p.info["cmdline"] or ())]
+    webs = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if f"--port {stack.port}" in " ".join(p.info["cmdline"] or ())
+    ]
     assert webs
     for process in [p for web in webs for p in (web, *web.children(recursive=True))]:
         mapped = {Path(m.path).name for m in process.memory_maps() if m.path}

@@ -112,12 +112,14 @@ def test_bad_input_is_refused_by_name_and_queues_nothing(stack: Stack) -> None:
 
 
 def test_cancelled_job_never_shows_a_result(stack: Stack) -> None:
-    busy = [stack.predict("busy", busy(1.0)).json()["id"] for _ in range(3)]
+    others = [stack.predict("busy", busy(1.0)).json()["id"] for _ in range(3)]
     queued = stack.predict("busy", busy(0.1), priority="low").json()["id"]
     assert stack.http.post(f"/api/jobs/{queued}/cancel").json()["state"] == "cancelled"
-    running = until(lambda: next((i for i in busy if stack.job(i)["state"] == "running"), ""), what="a running job")
+    running = until(
+        lambda: next((i for i in others if stack.job(i)["state"] == "running"), ""), what="a running job"
+    )
     assert stack.http.post(f"/api/jobs/{running}/cancel").status_code == 200
-    for job_id in busy:
+    for job_id in others:
         stack.final(job_id)
     assert stack.job(running)["state"] == "cancelled"
     assert stack.job(queued)["outputs"] is None

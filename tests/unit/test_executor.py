@@ -36,11 +36,15 @@ class Echo:
 class FlakyStore(MemoryJobStore):
     """Fails the steps whose numbers it is told, after or before they took effect."""
 
-    fail_before: set[int] = set()
-    fail_after: set[int] = set()
-    steps = 0
+    def __init__(self) -> None:
+        super().__init__(StoreConfig())
+        self.fail_before: set[int] = set()
+        self.fail_after: set[int] = set()
+        self.steps = 0
 
-    def step(self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0) -> Claim:
+    def step(
+        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0
+    ) -> Claim:
         self.steps += 1
         number = self.steps
         if number in self.fail_before:
@@ -53,7 +57,7 @@ class FlakyStore(MemoryJobStore):
 
 class Scene:
     def __init__(self) -> None:
-        self.store = FlakyStore(StoreConfig())
+        self.store = FlakyStore()
         self.wakeups = MemoryWakeups()
         self.now = 0.0
         self.draining = False

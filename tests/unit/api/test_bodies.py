@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tracemalloc
 import zlib
 from typing import Any
 from urllib.parse import urlencode
@@ -198,9 +199,33 @@ def test_an_unknown_coding_is_415(client: Client, coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-@pytest.mark.parametrize("raw", [b"not compressed", gzip.compress(ENOUGH)[:-9], zlib.compress(ENOUGH)[:-5]])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"not compressed",
+        gzip.compress(ENOUGH)[:-9],
+        gzip.compress(ENOUGH)[:-1],
+        zlib.compress(ENOUGH)[:-1],
+    ],
+)
 def test_a_body_that_does_not_inflate_is_refused(client: Client, coding: str, raw: bytes) -> None:
-    refused(post(client, raw, content_encoding=coding), 400, "invalid_request", "body")
+    problem = refused(post(client, raw, content_encoding=coding), 400, "invalid_request")
+    if raw:  # an empty body is not taken for a coded one
+        assert problem["field"] == "body"
+        assert coding in problem["expected"]
+
+
+def test_a_bomb_is_never_inflated_beyond_the_bound(client: Client) -> None:
+    bomb = gzip.compress(b" " * 3_000_000)
+    assert len(bomb) < MAX_BODY_BYTES
+    post(client, bomb, content_encoding="gzip")
+    tracemalloc.start()
+    try:
+        refused(post(client, bomb, content_encoding="gzip"), 413, "payload_too_large")
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

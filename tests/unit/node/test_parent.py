@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import pytest
 from predict_worker.core.job import JobState, NewJob, RowRange, new_job_id
 from predict_worker.core.ports import ClaimLimits, Lane, Loss
 from predict_worker.node.board import Board
-from predict_worker.node.parent import MAX_FAILED_STARTS, Parent, check_fork
+from predict_worker.node.parent import MAX_FAILED_STARTS, Parent, PoolProcess, check_fork
 from predict_worker.node.sweeper import Sweeper
 from predict_worker.store.config import StoreConfig
 from predict_worker.store.memory import MemoryJobStore
@@ -29,7 +30,7 @@ class FakeProcess:
 
 @dataclass
 class FakePool:
-    _pool: list[FakeProcess]
+    _pool: Sequence[PoolProcess]
     maintained: int = 0
     dead: set[int] = field(default_factory=set)
 
