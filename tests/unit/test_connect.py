@@ -102,6 +102,14 @@ def test_waiting_in_vain_is_a_timeout(world: World) -> None:
         wait(job.id, timeout_s=0.02)
 
 
+def test_waiting_without_a_free_place_does_not_ask_all_the_time(world: World) -> None:
+    world.waiters._limit = 0
+    job = submit("digits", DIGIT)
+    with pytest.raises(TimeoutError):
+        wait(job.id, timeout_s=0.25)
+    assert world.store.calls.count("result") <= 5
+
+
 def test_waiting_without_a_free_place_asks_again_and_again(world: World) -> None:
     world.waiters._limit = 0
     job = submit("digits", DIGIT)

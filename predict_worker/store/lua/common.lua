@@ -131,6 +131,8 @@ local function end_job(job_id, model, state, ...)
 end
 
 local function expire_job(job_id, model, channels)
+  local raw = redis.call('HMGET', job_key(job_id), 'priority', 'entries')
+  remove_entries(job_id, model, raw[1], raw[2])
   end_job(job_id, model, 'expired')
   reply(channels, job_id)
 end

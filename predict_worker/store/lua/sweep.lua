@@ -4,10 +4,9 @@ local model = ARGV[1]
 local expired, reclaimed = 0, 0
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines_key(model), '-inf', int(now), 'LIMIT', 0, 300)) do
-  local raw = redis.call('HMGET', job_key(id), 'state', 'priority', 'entries', 'reply')
+  local raw = redis.call('HMGET', job_key(id), 'state', 'reply')
   if raw[1] == 'queued' then
-    remove_entries(id, model, raw[2], raw[3])
-    expire_job(id, model, raw[4])
+    expire_job(id, model, raw[2])
     expired = expired + 1
   else
     redis.call('ZREM', deadlines_key(model), id)  -- running: its end is checked when it finishes
