@@ -122,12 +122,12 @@ class MemoryJobStore:
                 return Claim(wakeup=self._table.wake_if_waiting(lane.model, now))
             if not queue.answer(lane.token, lane.consumer, now, self._table.ready(lane.model)):
                 return Claim()
-            entries, more = self._table.claim(queue, lane, limits, now)
+            entries = self._table.claim(queue, lane, limits, now)
             if entries:
                 queue.run(lane.consumer, self._table.lapse(now))
             else:
                 queue.free([lane.consumer])
-            return Claim(entries, self._table.wake_if_waiting(lane.model, now) if more else None)
+            return Claim(entries, self._table.wake_if_waiting(lane.model, now))
 
     def renew(self, lane: Lane, entries: Sequence[Entry]) -> None:
         with self._transaction() as now:
@@ -153,7 +153,6 @@ class MemoryJobStore:
             queue = self._table.queue(model)
             expired = self._table.expire_overdue(model, now)
             lapsed = [entry for entry in queue.claimed.values() if entry.leased_until <= now]
-            queue.free([entry.consumer for entry in lapsed if entry.consumer])
             self._table.lose(queue, [(entry, False) for entry in lapsed], Loss.NODE, now)
             token = self._table.wake_if_waiting(model, now)
             return Swept((token,) if token else (), expired, len(lapsed))

@@ -62,7 +62,6 @@ class ModelQueue:
         """The entry waits for a rerun, alone; it has no lease meanwhile."""
         self.remove(entry)
         self.suspects[entry.id] = entry
-        entry.consumer = None
 
     def remove(self, entry: QueuedEntry) -> bool:
         """Returns whether the entry was still pending: claimed by anyone, or suspect."""

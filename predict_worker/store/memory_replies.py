@@ -33,8 +33,7 @@ class MemorySubscription:
 
     def _run(self) -> None:
         while (message := self._inbox.get()) is not None:
-            if not self.closed:
-                self._deliver(message)
+            self._deliver(message)
 
 
 class Replies:

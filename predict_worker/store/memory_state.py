@@ -12,7 +12,7 @@ from ..core.ports import Entry, JobEnd, Loss, Outcome
 
 @dataclass(slots=True)
 class QueuedEntry:
-    """One (job, row range). ``consumer`` is None until it is claimed; moments in Unix microseconds."""
+    """One (job, row range). ``consumer`` is who claimed it last; moments in Unix microseconds."""
 
     id: str
     job_id: str
@@ -97,7 +97,6 @@ class JobRecord:
 
     def came_out(self, outcome: Outcome) -> None:
         """Note what became of one range."""
-        self.inputs[outcome.entry.range_index] = None
         if outcome.error is None:
             self.outputs[outcome.entry.range_index] = outcome.payload
         elif self.error is None:

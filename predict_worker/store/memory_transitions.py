@@ -139,9 +139,7 @@ class Transitions:
     def finish(self, queue: ModelQueue, outcome: Outcome, now: int) -> None:
         """Make an outcome visible, if its entry is still pending and its job still wants it."""
         record = self.find(outcome.entry.job_id, now)
-        if record is None or record.state.final:
-            return
-        if not queue.remove(record.entries[outcome.entry.range_index]):
+        if record is None or not queue.remove(record.entries[outcome.entry.range_index]):
             return
         if record.overdue(now):
             self.end(record, JobState.EXPIRED, now)
@@ -158,13 +156,10 @@ class Transitions:
 
     # ------------------------------------------------------------ claims
 
-    def claim(
-        self, queue: ModelQueue, lane: Lane, limits: ClaimLimits, now: int
-    ) -> tuple[tuple[Entry, ...], bool]:
-        """The next entries, and whether the claim stopped before it had seen all that waits."""
+    def claim(self, queue: ModelQueue, lane: Lane, limits: ClaimLimits, now: int) -> tuple[Entry, ...]:
         rerun = self._rerun(queue, lane, now)
         if rerun is not None:
-            return (rerun,), True
+            return (rerun,)
         taken: list[Entry] = []
         rows = size = skipped = 0
         for waiting in queue.next_waiting():
@@ -175,8 +170,8 @@ class Transitions:
                 taken.append(entry)
                 rows, size = rows + entry.rows, size + waiting.size
             if rows >= limits.max_rows or size >= limits.max_bytes or skipped >= SKIPPED_PER_STEP:
-                return tuple(taken), True
-        return tuple(taken), False
+                break
+        return tuple(taken)
 
     def _rerun(self, queue: ModelQueue, lane: Lane, now: int) -> Entry | None:
         while queue.suspects:
@@ -222,7 +217,7 @@ class Transitions:
                 self._bury(queue, record, loss, now)
 
     def _bury(self, queue: ModelQueue, record: JobRecord, loss: Loss, now: int) -> None:
-        """The job fails and is kept, with its inputs, in the dead letters."""
+        """The job fails and is kept in the dead letters."""
         late = loss is Loss.TIMEOUT
         detail = f"given up after {record.strikes} deaths of a worker process that ran this job alone"
         record.error = JobError(
@@ -231,9 +226,7 @@ class Transitions:
             f"{detail}, {record.node_losses} losses of a whole worker",
             tuple(record.history),
         )
-        inputs = record.inputs
         self.end(record, JobState.FAILED, now)
-        record.inputs = inputs
         queue.dead[record.new.id] = None
 
 

@@ -109,7 +109,9 @@ def let_pass(store: JobStore, seconds: float) -> None:
     """Wait for the store's own clock."""
 
     def now() -> float:
-        return store.submit(new_job(model="clock")).job.created_at.timestamp()
+        probe = store.submit(new_job(model="clock")).job
+        store.delete(probe.id)
+        return probe.created_at.timestamp()
 
     until = now() + seconds
     eventually(lambda: now() > until)

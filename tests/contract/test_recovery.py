@@ -365,6 +365,8 @@ def test_lapsed_lease_counts_as_a_lost_node(open_store: Open) -> None:
         assert store.sweep(MODEL).reclaimed == 2
         assert state(store, job_id) is expected
     assert store.dead(MODEL) == (job_id,)
+    assert claim(store) == ()
+    assert (store.stats(MODEL).waiting, store.stats(MODEL).running) == (0, 0)
 
 
 def test_reruns_that_wait_never_lapse(open_store: Open) -> None:

@@ -7,7 +7,7 @@ from django.test import Client
 
 from predict_worker.core.ports import Heartbeat, ModelEntry, VersionStatus
 from tests.unit.api.asking import refused
-from tests.unit.world import World, spec
+from tests.unit.world import World, spec, worker
 
 
 def test_models_are_listed_with_who_is_ready(client: Client) -> None:
@@ -41,6 +41,15 @@ def test_what_no_worker_has_published_is_null(client: Client) -> None:
     assert (version["version"], version["signatures"], version["workers"]) == ("3", None, [])
 
 
+def test_a_version_that_only_workers_still_hold_is_shown(client: Client, world: World) -> None:
+    world.catalogue_store.beat(worker(("digits", 9), consumer="n2:1"), 60)
+    versions = client.get("/api/models/digits").json()["versions"]
+    assert [(version["version"], version["in_repository"]) for version in versions] == [
+        ("1", True),
+        ("9", False),
+    ]
+
+
 def test_a_version_that_fails_to_load_says_why(client: Client, world: World) -> None:
     failed = VersionStatus("fresh", 3, "END", "no such file")
     world.catalogue_store.beat(Heartbeat("n2:1", "host", 2, "ready", 0, (failed,)), 60)
@@ -60,9 +69,9 @@ def test_an_unknown_model_is_404(client: Client, name: str) -> None:
 
 
 def test_workers_show_their_state(client: Client) -> None:
-    (worker,) = client.get("/api/workers").json()["workers"]
-    assert worker.pop("age_s") >= 0
-    assert worker == {
+    (shown,) = client.get("/api/workers").json()["workers"]
+    assert shown.pop("age_s") >= 0
+    assert shown == {
         "consumer": "n1:1",
         "host": "host",
         "pid": 1,
