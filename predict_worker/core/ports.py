@@ -54,7 +54,7 @@ class Outcome:
     payload: bytes | None = None
     error: JobError | None = None
     timings: Timings = field(default_factory=Timings)
-    # The version that ran, where it was not known at submit.
+    # What ran; None if nothing did. It may be a newer version than submit resolved.
     version: int | None = None
     digest: str | None = None
     artefact: str | None = None

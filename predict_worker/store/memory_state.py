@@ -105,9 +105,9 @@ class JobRecord:
         if self.ranges_left:
             return
         self.timings = outcome.timings
-        self.version = outcome.version if self.version is None else self.version
-        self.digest = outcome.digest if self.digest is None else self.digest
-        self.artefact = outcome.artefact if self.artefact is None else self.artefact
+        self.version = self.version if outcome.version is None else outcome.version
+        self.digest = self.digest if outcome.digest is None else outcome.digest
+        self.artefact = self.artefact if outcome.artefact is None else outcome.artefact
 
     def lost(self, attempt: int, loss: Loss, alone: bool, now: int) -> None:
         """Count the death of a consumer: of a node, or a strike if it ran one entry alone."""

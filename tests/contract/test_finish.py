@@ -103,11 +103,11 @@ def test_version_that_ran_is_filled_in(store: JobStore) -> None:
     assert (job.version, job.digest, job.artefact) == (3, "sha256:d", "keras")
 
 
-def test_version_fixed_at_submit_stays(store: JobStore) -> None:
+def test_version_that_ran_is_shown_though_submit_resolved_another(store: JobStore) -> None:
     job_id = submit(store, version=2, digest="sha256:a", artefact="saved_model")
     finish(store, answered(claim_one(store), version=3, digest="sha256:d", artefact="keras"))
     job = store.get(job_id)
-    assert (job.version, job.digest, job.artefact) == (2, "sha256:a", "saved_model")
+    assert (job.version, job.digest, job.artefact) == (3, "sha256:d", "keras")
 
 
 def test_finished_entries_leave_the_queue(store: JobStore) -> None:
