@@ -32,7 +32,8 @@ class Executor:
     """One child's loop over batches.
 
     ``watch`` surrounds each batch: it renews the lease and sets the hard limit. Once ``draining``
-    says so, no other batch is claimed.
+    says so, no other batch is claimed. After its last batch a child listens for ``listen_s``: a job
+    that comes then needs no message through the broker.
     """
 
     def __init__(
@@ -42,27 +43,31 @@ class Executor:
         consumer: str,
         watch: Callable[[Lane, Sequence[Entry]], AbstractContextManager[None]],
         slice_s: float = 1.0,
+        listen_s: float = 0.1,
         give_up_s: float = 60.0,
         draining: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._wakeups, self._consumer, self._watch = store, wakeups, consumer, watch
-        self._slice_s, self._give_up_s = slice_s, give_up_s
+        self.slice_s, self._listen_s, self._give_up_s = slice_s, listen_s, give_up_s
         self._draining, self._monotonic = draining, monotonic
         self.batches = 0
 
-    def serve(self, name: str, token: str, model: Model) -> None:
-        """Run batches until nothing waits or the time slice is over; then other models have their turn."""
+    def serve(self, name: str, token: str, model: Model, until: float | None = None) -> str | None:
+        """Run batches until nothing waits, or until then (a time slice from now): others have their turn.
+
+        Returns the model that this child has been rung for while it listened, which may be the same.
+        """
         lane = Lane(name, self._consumer, token)
         limits = ClaimLimits(model.policy.max_rows, model.policy.max_bytes)
-        until = self._monotonic() + self._slice_s
+        until = self._monotonic() + self.slice_s if until is None else until
         done: list[Outcome] = []
         entry_ms = 0.0
         while True:
             more = self._monotonic() < until and not self._draining()
             claim = self._step(lane, done, limits if more else None, entry_ms)
             if not claim.entries:
-                return
+                return self._listen(lane) if claim.listening else None
             started = self._monotonic()
             with self._watch(lane, claim.entries):
                 done = model.run(claim.entries)
@@ -77,13 +82,19 @@ class Executor:
         self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float
     ) -> Claim:
         try:
-            claim = self._store.step(lane, done, limits, entry_ms)
+            claim = self._store.step(lane, done, limits, entry_ms, self._listen_s)
         except (StoreUnavailable, QueueFull) as error:
             log.warning("store lost at a step of %s, holding %d outcomes: %s", lane.model, len(done), error)
             self._settle(lane, done)
             return Claim()
         self._wake(lane.model, claim.wakeup)
         return claim
+
+    def _listen(self, lane: Lane) -> str | None:
+        try:
+            return self._store.listen(lane, self._listen_s)
+        except StoreUnavailable:
+            return None  # what it would have been rung for lapses, and is sent as a wake-up
 
     def _settle(self, lane: Lane, done: Sequence[Outcome]) -> None:
         """Once the store is back: publish what is done, hand back what a lost answer had claimed.

@@ -21,6 +21,9 @@ class PredictionError(Exception):
         super().__init__(detail or self.title)
         self.detail = detail or self.title
 
+    def __str__(self) -> str:
+        return self.detail
+
 
 class InvalidRequest(PredictionError):
     """The caller's input cannot be accepted; names the field, what was expected and what came."""
@@ -30,6 +33,7 @@ class InvalidRequest(PredictionError):
 
     def __init__(self, field: str, expected: str, got: str) -> None:
         super().__init__(f"{field}: expected {expected}, got {got}")
+        self.args = (field, expected, got)  # from which pickle and Celery's result backends make it again
         self.field, self.expected, self.got = field, expected, got
 
 
@@ -141,6 +145,13 @@ class ModelLoadError(PredictionError):
 
     code = "model_load_failed"
     title = "Model failed to load"
+
+
+class PredictionFailed(PredictionError):
+    """A prediction without a job has no outputs; the detail names the code that a job would show."""
+
+    code = "prediction_failed"
+    title = "Prediction failed"
 
 
 class CorruptPayload(PredictionError):

@@ -84,6 +84,7 @@ class Claim:
 
     entries: tuple[Entry, ...] = ()
     wakeup: str | None = None
+    listening: bool = False  # nothing waits, and the store will ring: see JobStore.listen
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,12 @@ class JobStore(Protocol):
         ...
 
     def step(
-        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0
+        self,
+        lane: Lane,
+        done: Sequence[Outcome],
+        limits: ClaimLimits | None,
+        entry_ms: float = 0.0,
+        listen_s: float = 0.0,
     ) -> Claim:
         """Publish a finished batch and claim the next entries, in one transaction.
 
@@ -199,8 +205,14 @@ class JobStore(Protocol):
         nothing waits. ``limits`` None claims nothing and gives way: the wake-up is released,
         and if work waits ``Claim.wakeup`` is the token of the next one.
         A rerun comes alone: exactly one entry. Cancelled and expired jobs are never claimed.
-        ``entry_ms`` is the lane's measured time per entry.
+        ``entry_ms`` is the lane's measured time per entry. With ``listen_s``, where nothing waits,
+        the store may promise to ring for that long (``Claim.listening``) instead of issuing a wake-up.
         """
+        ...
+
+    def listen(self, lane: Lane, listen_s: float) -> str | None:
+        """After a step that said ``listening``: the model that this child is rung for, None if it is
+        not rung in time. A ring may be lost: its slot lapses as a wake-up's does."""
         ...
 
     def renew(self, lane: Lane, entries: Sequence[Entry]) -> None:

@@ -24,6 +24,9 @@ deadlines  zset   queued jobs with a deadline                 until claimed or e
 dead       zset   dead letters by moment of death             members: record_ttl_s
 ready      zset   children that have the model loaded, by     for ever
                   the moment their heartbeat lapses
+listeners  zset   children that listen for a ring, by the     for ever
+                  moment they stop
+bell       list   models that a listening child is rung for   5 s
 entries    string number of entries in all queues             for ever
 memory     hash   last reading of Redis' own memory use       for ever
 ========== ====== =========================================== ==============================
@@ -53,6 +56,8 @@ _KINDS = {
     "deadlines": ("model",),
     "dead": ("model",),
     "ready": ("model",),
+    "listeners": (),
+    "bell": ("consumer",),
     "entries": (),
     "memory": (),
 }
@@ -82,6 +87,9 @@ class Keys:
 
     def slots(self, bucket: int, model: str) -> str:
         return f"{self.base(bucket)}:slots:{model}"
+
+    def bell(self, bucket: int, consumer: str) -> str:
+        return f"{self.base(bucket)}:bell:{consumer}"
 
     def ready(self, bucket: int, model: str) -> str:
         return f"{self.base(bucket)}:ready:{model}"

@@ -110,7 +110,12 @@ class MemoryJobStore:
                     record.expires = min(record.expires, now + int(self._config.delivered_ttl_s * 1e6))
 
     def step(
-        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0
+        self,
+        lane: Lane,
+        done: Sequence[Outcome],
+        limits: ClaimLimits | None,
+        entry_ms: float = 0.0,
+        listen_s: float = 0.0,
     ) -> Claim:
         with self._transaction() as now:
             queue = self._table.queue(lane.model)
@@ -128,6 +133,10 @@ class MemoryJobStore:
             else:
                 queue.free([lane.consumer])
             return Claim(entries, self._table.wake_if_waiting(lane.model, now))
+
+    def listen(self, lane: Lane, listen_s: float) -> str | None:
+        """Never rings: every step here says so."""
+        return None
 
     def renew(self, lane: Lane, entries: Sequence[Entry]) -> None:
         with self._transaction() as now:

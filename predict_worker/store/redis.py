@@ -125,7 +125,12 @@ class RedisJobStore:
     # ------------------------------------------------------------ the worker's side
 
     def step(
-        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0.0
+        self,
+        lane: Lane,
+        done: Sequence[Outcome],
+        limits: ClaimLimits | None,
+        entry_ms: float = 0.0,
+        listen_s: float = 0.0,
     ) -> Claim:
         bucket, before = _lane_bucket(lane), []
         arguments: list[Argument] = [
@@ -135,6 +140,8 @@ class RedisJobStore:
             int(entry_ms * 1000),
             limits.max_rows if limits else 0,
             limits.max_bytes if limits else 0,
+            # A child can block on the bell of one hash slot only.
+            int(listen_s * 1e6) if self._buckets == 1 else 0,
             len(done),
         ]
         for outcome in done:
@@ -154,7 +161,14 @@ class RedisJobStore:
                 records.error_json(outcome.error) if outcome.error else "",
             ]
         answer, _ = self._scripts.call("step", bucket, arguments, before=before)
-        return Claim(self._entries(bucket, answer[1:]), answer[0].decode() or None)
+        token, listening, *rows = answer
+        return Claim(self._entries(bucket, rows), token.decode() or None, bool(listening))
+
+    def listen(self, lane: Lane, listen_s: float) -> str | None:
+        key = self._keys.bell(_lane_bucket(lane), lane.consumer)
+        # A little longer than the store rings, so that no ring is missed.
+        rung = guarded(lambda: self._client.blpop([key], timeout=listen_s + 0.01))
+        return rung[1].decode() if rung else None
 
     def _entries(self, bucket: int, rows: Sequence[Sequence[bytes]]) -> tuple[Entry, ...]:
         """Large inputs are read in one more round trip."""

@@ -61,11 +61,14 @@ def test_child_that_left_does_not_count(backend: RedisBackend) -> None:
 # ---------------------------------------------------------------- nothing is left behind
 
 
-def data_keys(backend: RedisBackend) -> list[str]:
-    """Keys of jobs and their data that will stay for ever."""
-    kinds = (":job:", ":in:", ":out:", ":stage:", ":once:")
-    names = [key.decode() for key in backend.client.scan_iter(f"{backend.prefix}:*")]
-    return [name for name in names if any(kind in name for kind in kinds) and backend.client.ttl(name) == -1]
+def data_keys(backend: RedisBackend) -> dict[str, bool]:
+    """Kinds of keys that hold jobs or their data, and whether all of a kind have a lifetime."""
+    kinds: dict[str, bool] = {}
+    for name in backend.client.scan_iter(f"{backend.prefix}:*"):
+        kind = name.decode().split(":")[3]
+        if kind in ("job", "in", "out", "stage", "once", "deadlines", "suspects"):
+            kinds[kind] = kinds.get(kind, True) and backend.client.ttl(name) >= 0
+    return kinds
 
 
 def inputs(backend: RedisBackend) -> int:
@@ -74,7 +77,8 @@ def inputs(backend: RedisBackend) -> int:
 
 def end_by(store: JobStore, end: str) -> None:
     """A job of three large ranges, two of them claimed, comes to this end."""
-    job_id = submit(store, payload=LARGE, ranges=(1, 1, 1), deadline_s=0.03 if end == "expired" else None)
+    deadline_s = 0.03 if end == "expired" else 60.0
+    job_id = submit(store, payload=LARGE, ranges=(1, 1, 1), deadline_s=deadline_s, idempotency_key="k")
     first = claim_one(store)
     second = claim_one(store, OTHER_CHILD)
     if end in ("succeeded", "failed"):
@@ -90,19 +94,38 @@ def end_by(store: JobStore, end: str) -> None:
     elif end == "recovered":
         store.recover(MODEL, CHILD, Loss.NODE)
         store.cancel(job_id)
+    elif end == "deleted when done":
+        finish(store, *(answered(entry, LARGE) for entry in (first, second, claim_one(store))))
+        store.delete(job_id)
     else:
         store.delete(job_id)
         store.recover(MODEL, "n2:", Loss.NODE)
 
 
-@pytest.mark.parametrize("end", ["succeeded", "failed", "expired", "cancelled", "recovered", "deleted"])
-def test_inputs_go_with_the_end_of_their_job_and_the_rest_has_a_lifetime(
-    store: JobStore, backend: RedisBackend, end: str
+@pytest.mark.parametrize(
+    ("end", "kept"),
+    [
+        ("succeeded", {"job", "once", "out"}),
+        ("failed", {"job", "once", "out"}),
+        ("expired", {"job", "once"}),
+        ("cancelled", {"job", "once"}),
+        ("recovered", {"job", "once"}),
+        ("deleted", set()),
+        ("deleted when done", set()),
+    ],
+)
+def test_what_a_finished_job_leaves_has_a_lifetime(
+    store: JobStore, backend: RedisBackend, end: str, kept: set[str]
 ) -> None:
     end_by(store, end)
-    assert inputs(backend) == 0
-    assert data_keys(backend) == []
+    assert data_keys(backend) == dict.fromkeys(kept, True)
     assert claim(store) == ()
+
+
+def test_inputs_of_a_job_that_is_not_over_have_no_lifetime(store: JobStore, backend: RedisBackend) -> None:
+    """However long it waits; before the submit was accepted they had one."""
+    submit(store, payload=LARGE)
+    assert data_keys(backend) == {"job": False, "in": False}
 
 
 def test_inputs_of_a_dead_letter_live_as_long_as_its_record(open_store: Open, backend: RedisBackend) -> None:
@@ -113,7 +136,7 @@ def test_inputs_of_a_dead_letter_live_as_long_as_its_record(open_store: Open, ba
         claim_one(store)
         store.recover(MODEL, CHILD, Loss.CHILD)
     assert inputs(backend) == 3
-    assert data_keys(backend) == []
+    assert data_keys(backend) == {"job": True, "in": True}
     eventually(lambda: inputs(backend) == 0)
 
 

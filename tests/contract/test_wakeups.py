@@ -94,23 +94,27 @@ def test_freeing_an_unknown_wakeup_does_nothing(store: JobStore) -> None:
 
 
 def test_unanswered_wakeup_is_sent_again_with_a_doubled_interval_up_to_its_bound(backend: Backend) -> None:
+    """Only what is early is wrong, but for the last: it must not have doubled beyond the bound."""
     store = backend.open(HASTY)
+    called_at, intervals = time.monotonic(), []
     woken(store)
-    at, intervals = time.monotonic(), []
     for _ in range(4):
-        resent(store)
-        intervals.append(time.monotonic() - at)
-        at = time.monotonic()
-    assert intervals == pytest.approx([0.05, 0.1, 0.2, 0.2], abs=0.04)
+        before, called_at = called_at, resent_at(store)
+        intervals.append(time.monotonic() - before)
+    first, second, third, fourth = intervals
+    assert first >= 0.05
+    assert second >= 0.1
+    assert third >= 0.2
+    assert 0.2 <= fourth < 0.4
 
 
 def test_failed_publish_does_not_double_the_interval(backend: Backend) -> None:
-    store = backend.open(HASTY)
+    store = backend.open(StoreConfig(sent_retry_s=0.3))
     store.release_wakeup(MODEL, woken(store))
-    woken(store)
     at = time.monotonic()
+    woken(store)
     resent(store)
-    assert time.monotonic() - at == pytest.approx(0.05, abs=0.04)
+    assert 0.3 <= time.monotonic() - at < 0.6
 
 
 def test_sweep_sends_a_lost_wakeup_again(backend: Backend) -> None:
@@ -122,16 +126,27 @@ def test_sweep_sends_a_lost_wakeup_again(backend: Backend) -> None:
 
 def resent(store: JobStore) -> str:
     """The token of the first sweep that issues one."""
+    return _first_to_resend(store)[0]
+
+
+def resent_at(store: JobStore) -> float:
+    """When, at the earliest, that sweep took place (monotonic)."""
+    return _first_to_resend(store)[1]
+
+
+def _first_to_resend(store: JobStore) -> tuple[str, float]:
     tokens: tuple[str, ...] = ()
+    called_at = 0.0
 
     def swept() -> bool:
-        nonlocal tokens
+        nonlocal tokens, called_at
+        called_at = time.monotonic()
         tokens = store.sweep(MODEL).wakeups
         return bool(tokens)
 
     eventually(swept)
     (token,) = tokens
-    return token
+    return token, called_at
 
 
 def test_sweep_wakes_nobody_where_nothing_waits(backend: Backend) -> None:

@@ -43,13 +43,18 @@ class FlakyStore(MemoryJobStore):
         self.steps = 0
 
     def step(
-        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float = 0
+        self,
+        lane: Lane,
+        done: Sequence[Outcome],
+        limits: ClaimLimits | None,
+        entry_ms: float = 0,
+        listen_s: float = 0,
     ) -> Claim:
         self.steps += 1
         number = self.steps
         if number in self.fail_before:
             raise StoreUnavailable("before")
-        claim = super().step(lane, done, limits, entry_ms)
+        claim = super().step(lane, done, limits, entry_ms, listen_s)
         if number in self.fail_after:
             raise StoreUnavailable("after")
         return claim

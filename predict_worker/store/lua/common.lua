@@ -51,11 +51,27 @@ local function alive_slots(model)
   return redis.call('ZCOUNT', slots_key(model), '(' .. int(now), '+inf')
 end
 
+-- A child that has just run out of work still listens: rung, it is there at once, without a message.
+-- Its slot lapses like a sent one until it steps.
+local function ring(model)
+  for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', listeners_key(), '(' .. int(now), '+inf')) do
+    if redis.call('ZSCORE', ready_key(model), consumer) then
+      redis.call('ZREM', listeners_key(), consumer)
+      redis.call('ZADD', slots_key(model), int(now + settings.sent_retry_us), '@' .. consumer)
+      redis.call('RPUSH', bell_key(consumer), model)
+      redis.call('PEXPIRE', bell_key(consumer), 5000)
+      return true
+    end
+  end
+  return false
+end
+
 -- A token to publish, or false if enough wake-ups are alive. A `sent` slot is the token itself,
 -- which ends in its interval; a `running` slot is '@' and the consumer.
 local function wake(model)
   local alive = alive_slots(model)
   if alive > 0 and alive >= wanted_slots(model) then return false end
+  if ring(model) then return false end
   local slots, interval = slots_key(model), settings.sent_retry_us
   local lapsed = redis.call('ZRANGEBYSCORE', slots, '-inf', int(now), 'LIMIT', 0, 1)[1]
   if lapsed then

@@ -1,7 +1,6 @@
 -- A consumer, or all of a node, is lost: its entries wait for a rerun, each alone.
 -- ARGV: model, consumer or 'node:', loss. Returns the number of entries.
 local model, lost, loss = ARGV[1], ARGV[2], ARGV[3]
-local slots = slots_key(model)
 
 local function matches(consumer)
   if consumer == SUSPECTS then return false end
@@ -23,14 +22,24 @@ for _, priority in ipairs(PRIORITIES) do
   end
 end
 
+-- Also of a child that held nothing: one that was rung and died before its step.
+local function remove_from(set, prefix)
+  for _, member in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+    if string.sub(member, 1, #prefix) == prefix and matches(string.sub(member, #prefix + 1)) then
+      redis.call('ZREM', set, member)
+    end
+  end
+end
+remove_from(slots_key(model), '@')
+remove_from(listeners_key(), '')
+if loss ~= 'handback' then remove_from(ready_key(model), '') end
+
 local count = 0
 for consumer, entries in pairs(held) do
   for _, entry in ipairs(entries) do
     lose(model, entry[1], entry[2], loss, #entries == 1)
     count = count + 1
   end
-  redis.call('ZREM', slots, '@' .. consumer)
-  redis.call('ZREM', ready_key(model), loss ~= 'handback' and consumer or '')
   for _, priority in ipairs(PRIORITIES) do
     -- Safe here only: within this script nothing of it is pending any more.
     redis.pcall('XGROUP', 'DELCONSUMER', queue_key(model, priority), GROUP, consumer)

@@ -1,16 +1,18 @@
 -- Publish a finished batch and claim the next one: the only call of a batch.
--- ARGV: model, consumer, token, entry_us, max_rows (0: give way), max_bytes, number of
---       outcomes, then for each: priority, entry id, job id, range, payload, staged payload or '',
+-- ARGV: model, consumer, token, entry_us, max_rows (0: give way), max_bytes, listen_us (0: do not),
+--       number of outcomes, then for each: priority, entry id, job id, range, payload, staged payload or '',
 --       facts (JSON), error (JSON) or ''.
--- Returns {wake-up or '', {priority, entry id, job id, range, rows, header, payload or false,
+-- Returns {wake-up or '', 1 if the child now listens, {priority, entry id, job id, range, rows, header, payload or false,
 --          queue_us, attempt}, …}
 local model, consumer, token = ARGV[1], ARGV[2], ARGV[3]
 local entry_us, max_rows, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local listen_us = tonumber(ARGV[7])
 local slots = slots_key(model)
 local mine = '@' .. consumer
 
 -- The first write needs no memory, so that a full Redis can be drained.
 local called = redis.call('ZREM', slots, token) == 1
+redis.call('ZREM', listeners_key(), consumer)
 
 local FRAME_PAYLOAD = 16384
 
@@ -71,8 +73,8 @@ local function finish(priority, entry_id, job_id, range, payload, staged, facts,
   end
 end
 
-for outcome = 0, tonumber(ARGV[7]) - 1 do
-  local at = 8 + 8 * outcome
+for outcome = 0, tonumber(ARGV[8]) - 1 do
+  local at = 9 + 8 * outcome
   finish(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7])
 end
 
@@ -85,7 +87,7 @@ if max_rows == 0 then
   redis.call('ZREM', slots, mine)
   local next_token = waiting_count(model) > 0 and wake(model)
   send_replies()
-  return {next_token or ''}
+  return {next_token or '', 0}
 end
 
 -- A wake-up that was replaced meanwhile may still take a free place, else it is a duplicate.
@@ -93,7 +95,7 @@ if not called and not redis.call('ZSCORE', slots, mine) then
   local alive = alive_slots(model)
   if alive > 0 and alive >= wanted_slots(model) then
     send_replies()
-    return {''}
+    return {'', 0}
   end
 end
 
@@ -162,10 +164,10 @@ local function order()
   return PRIORITIES
 end
 
-local claim, read, rows, bytes, more = {''}, 0, 0, 0, false
+local claim, read, rows, bytes, more = {'', 0}, 0, 0, 0, false
 local suspect = rerun()
 if suspect then
-  claim[2], more = suspect, true
+  claim[3], more = suspect, true
 else
   for _, priority in ipairs(order()) do
     local stream = queue_key(model, priority)
@@ -185,10 +187,14 @@ end
 
 if read > 0 then redis.call('HINCRBY', model_key(model), 'claimed', read) end
 
-if #claim > 1 then
+if #claim > 2 then
   redis.call('ZADD', slots, int(now + settings.lease_us), mine)
 else
   redis.call('ZREM', slots, mine)
+  if listen_us > 0 and not more then
+    redis.call('ZADD', listeners_key(), int(now + listen_us), consumer)
+    claim[2] = 1
+  end
 end
 if more and waiting_count(model) > 0 then claim[1] = wake(model) or '' end
 send_replies()
