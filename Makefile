@@ -28,10 +28,10 @@ check: .venv/dev.stamp ## Lint, types, import contracts, Django's own checks
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate $(UPGRADE)
+RUN_EXTRAS := --extra server --extra worker --extra litert --extra onnx --extra embedded --extra demo
 lock: .venv/dev.stamp ## Pin versions and hashes anew (UPGRADE=--upgrade takes the newest)
-	$(COMPILE) --extra server --extra worker --extra embedded --extra demo --extra dev -o requirements-dev.lock
-	$(COMPILE) --extra server --extra worker --extra embedded --extra demo \
-		-c requirements-dev.lock -o requirements-worker.lock
+	$(COMPILE) $(RUN_EXTRAS) --extra dev -o requirements-dev.lock
+	$(COMPILE) $(RUN_EXTRAS) -c requirements-dev.lock -o requirements-worker.lock
 	$(COMPILE) --extra server -c requirements-dev.lock -o requirements.lock
 
 clean: ## Remove what the other targets made: .venv, var, the digits model, caches

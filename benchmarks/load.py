@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import resource
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 TOLERANCE = 2e-3
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request as bytes, and how to tell whether the answer is right."""
-
-    raw: bytes
-    check: Callable[[int, bytes], bool]
+Image = np.ndarray[Any, Any]
 
 
 @dataclass(slots=True)
@@ -66,12 +62,16 @@ class Connection:
         self._reader = self._writer = None
 
 
+Exchange = Callable[[Connection], Awaitable[bool]]
+"""One prediction, from the request to the result; whether it was right."""
+
+
 def post(path: str, body: bytes, *headers: str, content_type: str = "application/json") -> bytes:
     lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {content_type}", *headers]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
-async def run(url: str, requests: Sequence[Request], concurrency: int, seconds: float) -> dict[str, Any]:
+async def run(url: str, exchanges: Sequence[Exchange], concurrency: int, seconds: float) -> dict[str, Any]:
     """Each connection sends the next request as soon as it has its answer."""
     parts = urlsplit(url)
     tally, numbers = Tally([], []), iter(range(10**9))
@@ -81,19 +81,17 @@ async def run(url: str, requests: Sequence[Request], concurrency: int, seconds: 
     async def one() -> None:
         connection = Connection(parts.hostname or "127.0.0.1", parts.port or 80)
         while time.perf_counter() < started + seconds:
-            request = requests[next(numbers) % len(requests)]
+            exchange = exchanges[next(numbers) % len(exchanges)]
             before = time.perf_counter()
             try:
-                status, body = await asyncio.wait_for(connection.send(request.raw), 60)
-            except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+                right = await asyncio.wait_for(exchange(connection), 60)
+            except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as error:
                 tally.errors.append(repr(error))
                 connection.close()
                 await asyncio.sleep(0.01)
                 continue
             tally.latencies_s.append(time.perf_counter() - before)
-            if not request.check(status, body):
-                tally.wrong += 1
-                tally.errors.append(f"{status} {body[:200]!r}")
+            tally.wrong += not right
         connection.close()
 
     await asyncio.gather(*(one() for _ in range(concurrency)))
@@ -124,40 +122,66 @@ def _cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def digits(repository: Path, limit: int = 64) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Held-out digits and what the model itself answers (asked once, in a process of its own)."""
-    import subprocess
-    import sys
-
+def digits(repository: Path, limit: int = 64) -> list[tuple[Image, Image]]:
+    """Held-out digits, each with what the model itself answers (asked in a process of its own)."""
     script = (
         "import sys, numpy as np, tensorflow as tf; sys.path.insert(0, 'examples/digits'); import train;"
         f"x = train.split()[1][:{limit}]; m = tf.saved_model.load('{repository / 'digits' / '1'}');"
         "y = m.signatures['serving_default'](x=tf.constant(x))['probabilities'].numpy();"
         "np.savez(sys.stdout.buffer, x=x, y=y)"
     )
-    import io
-
     answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout
     with np.load(io.BytesIO(answer)) as arrays:
-        return arrays["x"], arrays["y"]
+        return list(zip(arrays["x"], arrays["y"], strict=True))
 
 
-def jobs_api(repository: Path) -> list[Request]:
+def _right(got: Any, expected: Image) -> bool:
+    array = np.asarray(got)
+    return array.shape == expected.shape and bool(np.abs(array - expected).max() <= TOLERANCE)
+
+
+def jobs_api(pairs: Sequence[tuple[Image, Image]]) -> list[Exchange]:
     """``POST /api/jobs`` of this service, waiting for the result."""
-    images, answers = digits(repository)
 
-    def request(image: np.ndarray[Any, Any], answer: np.ndarray[Any, Any]) -> Request:
-        def check(status: int, body: bytes) -> bool:
-            if status != 200:
-                return False
-            outputs = json.loads(body)["outputs"]
-            got = np.asarray(outputs["probabilities"][0]) if outputs else np.zeros(0)
-            return got.shape == answer.shape and bool(np.abs(got - answer).max() <= TOLERANCE)
-
+    def exchange(image: Image, answer: Image) -> Exchange:
         body = json.dumps({"model": "digits", "inputs": [image.tolist()]}).encode()
-        return Request(post("/api/jobs", body, "Prefer: wait=30"), check)
+        raw = post("/api/jobs", body, "Prefer: wait=30")
 
-    return [request(*pair) for pair in zip(images, answers, strict=True)]
+        async def run(connection: Connection) -> bool:
+            status, reply = await connection.send(raw)
+            if status != 200:
+                raise ValueError(f"{status} {reply[:200]!r}")
+            return _right(json.loads(reply)["outputs"]["probabilities"][0], answer)
+
+        return run
+
+    return [exchange(*pair) for pair in pairs]
+
+
+def submit_and_poll(pairs: Sequence[tuple[Image, Image]], first_s: float, longest_s: float) -> list[Exchange]:
+    """The naive service: submit, then poll, less and less often."""
+
+    def exchange(image: Image, answer: Image) -> Exchange:
+        raw = post("/predict", json.dumps({"x": image.tolist()}).encode())
+
+        async def run(connection: Connection) -> bool:
+            status, reply = await connection.send(raw)
+            if status != 202:
+                raise ValueError(f"{status} {reply[:200]!r}")
+            poll = f"GET /predict/{json.loads(reply)['id']} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+            pause_s = first_s
+            while True:
+                await asyncio.sleep(pause_s)
+                pause_s = min(1.5 * pause_s, longest_s)
+                result = json.loads((await connection.send(poll))[1])
+                if result["state"] == "SUCCESS":
+                    return _right(result["y"], answer)
+                if result["state"] == "FAILURE":
+                    raise ValueError("FAILURE")
+
+        return run
+
+    return [exchange(*pair) for pair in pairs]
 
 
 def main() -> None:
@@ -169,8 +193,8 @@ def main() -> None:
     parser.add_argument("-c", "--concurrency", type=int, default=64)
     parser.add_argument("-s", "--seconds", type=float, default=10)
     given = parser.parse_args()
-    requests = jobs_api(given.models)
-    print(json.dumps(asyncio.run(run(given.url, requests, given.concurrency, given.seconds))))
+    exchanges = jobs_api(digits(given.models))
+    print(json.dumps(asyncio.run(run(given.url, exchanges, given.concurrency, given.seconds))))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def test_child_that_works_is_not_rung(store: JobStore) -> None:
 def test_ring_that_nobody_answers_becomes_a_wakeup(store: JobStore) -> None:
     listening(store)
     submit(store)
-    eventually(lambda: store.sweep(MODEL).wakeups)
+    eventually(lambda: bool(store.sweep(MODEL).wakeups))
 
 
 @pytest.mark.parametrize("lost", [CHILD, "n1:"])
