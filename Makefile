@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # TensorFlow imports in 3 s byte-compiled, in 7 s otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check lock clean
+.PHONY: help run test bench check lock clean
 
 help: ## Show these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -17,6 +17,9 @@ run: .venv/worker.stamp ## Start everything here: Redis, web, worker, a trained 
 
 test: .venv/dev.stamp ## Run the tests (ARGS="-k name" selects)
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/dev.stamp ## Measure beside the tutorial's way (ARGS="-s 8 -r 2"), into benchmarks/results
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 check: .venv/dev.stamp ## Lint, types, import contracts, Django's own checks
 	$(BIN)/ruff check .

@@ -21,5 +21,6 @@ urlpatterns = [
     path("api/workers", catalogue.Workers.as_view(), name="workers"),
     path("healthz", ops.Health.as_view(), name="healthz"),
     path("readyz", ops.Readiness.as_view(), name="readyz"),
-    re_path(r"^api(/|$)", NoSuchPath.as_view()),
+    # No other path under api/: a project may have some of its own.
+    re_path(r"^api/(jobs|models|workers)/", NoSuchPath.as_view()),
 ]

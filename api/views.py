@@ -95,7 +95,7 @@ class ApiView(APIView):
 
 
 class NoSuchPath(ApiView):
-    """Any other path under ``/api/``."""
+    """Any path that no other view has."""
 
     authentication_classes = ()
     permission_classes = ()

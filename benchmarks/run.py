@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def replacement(service: Service, times: int = 5) -> Row:
     for _ in range(times):
         (victim,) = service.children("worker")
         victim.kill()
-        noticed.append(await_true(lambda v=victim: _replaced(service, v.pid), 10, "a replacement"))
+        noticed.append(await_true(partial(_replaced, service, victim.pid), 10, "a replacement"))
         row = asyncio.run(load.run(service.url, pairs, 1, 0.001))
         answered.append(noticed[-1] + row["p50_ms"] / 1000)
     return {

@@ -5,7 +5,8 @@
     job = submit("digits", inputs=[[...]])
     outputs = wait(job.id).outputs
 
-Nothing here imports TensorFlow, and the functions are imported when they are first named.
+``predict`` is the Celery task, for canvases. Nothing here imports TensorFlow, and everything is imported
+when it is first named.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .canvas import predict
     from .public import cancel, get_job, submit, wait
 
-__all__ = ["cancel", "get_job", "submit", "wait"]
+__all__ = ["cancel", "get_job", "predict", "submit", "wait"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import public
+    from . import canvas, public
 
-    return getattr(public, name)
+    return getattr(canvas if name == "predict" else public, name)

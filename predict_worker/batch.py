@@ -20,7 +20,7 @@ from .core.errors import CorruptPayload, InvalidRequest, ModelNotFound, Predicti
 from .core.job import JobError, Timings
 from .core.ports import Entry, Outcome
 from .core.spec import BatchPolicy, Signature
-from .inputs import bind, check_outputs, size_bytes, split
+from .inputs import bind, check_outputs, shape_fits, size_bytes, split
 from .registry import LoadedModel
 
 MAX_DETAIL = 1000
@@ -166,15 +166,20 @@ def _predict(call: Sequence[_Ready]) -> tuple[Arrays, int]:
 
 
 def _answered(ready: _Ready, inputs: Arrays, rows: int) -> Arrays:
-    """One call of the model, padded if its policy says so; as many rows of every output as of input."""
+    """One call of the model, padded if its policy says so; as many rows of every output as of input, each
+    of the shape that the signature declares."""
     wanted = min((size for size in ready.model.spec.batch.pad_to if size >= rows), default=rows)
     if wanted > rows:
         inputs = {name: _padded(array, wanted - rows) for name, array in inputs.items()}
     outputs = ready.model.run(ready.signature.name, inputs)
+    declared = {spec.name: spec.shape for spec in ready.signature.outputs}
     for name, array in outputs.items():
         if array.ndim == 0 or len(array) != wanted:
             detail = f"output {name} has shape {array.shape} for {wanted} rows of input"
             raise _Failed("wrong_answer_count", "Model answered another number of rows", detail)
+        if not shape_fits(array.shape, declared.get(name)):
+            detail = f"output {name} has shape {array.shape}, declared is {declared[name]}"
+            raise _Failed("wrong_answer_shape", "Model answered in another shape than it declares", detail)
     return outputs if wanted == rows else {name: array[:rows] for name, array in outputs.items()}
 
 

@@ -1,6 +1,7 @@
 """Celery's door: what happens when a worker starts, forks, ticks and stops.
 
 Imported by workers only (Celery's ``imports`` setting names it), before the worker's steps are built.
+A worker whose ``-Q`` names no model is a project's own affair: nothing here touches it.
 """
 
 from __future__ import annotations
@@ -40,19 +41,22 @@ def read_options(instance: Any = None, options: dict[str, Any] | None = None, **
     """``-Q`` names the models to serve; without it every model of the repository is served."""
     chosen = (options or {}).get("queues")
     names = [q.strip() for q in chosen.split(",")] if isinstance(chosen, str) else chosen
-    if not names:
-        Node.served = Served.repository()
-    else:
-        Node.served = Served.only([n.removeprefix(QUEUE_PREFIX) for n in names if n.startswith(QUEUE_PREFIX)])
+    models = [n.removeprefix(QUEUE_PREFIX) for n in names or () if n.startswith(QUEUE_PREFIX)]
+    if names and not models:
+        return
+    Node.served = Served.only(models) if names else Served.repository()
+    for signal, receiver in RECEIVERS:
+        signal.connect(receiver, weak=False)
+    current_app.steps["worker"].add(Watch)
 
 
-@signals.worker_init.connect(weak=False)
 def prepare_parent(sender: Any = None, **_: Any) -> None:
     """Before the fork: import, never run."""
     pool = getattr(sender.pool_cls, "__module__", str(sender.pool_cls)).rpartition(".")[2]
     if pool not in POOLS:
         raise SystemExit(
-            f"predictions need a pool that forks or runs alone ({' or '.join(POOLS)}), not {pool!r}"
+            f"predictions need a pool that forks or runs alone ({' or '.join(POOLS)}), not {pool!r}; "
+            "a worker for other tasks names its queues (-Q celery)"
         )
     Node.children = sender.concurrency if pool == "prefork" else 1
     # Workers know of each other through the catalogue; looking for neighbours would cost a second.
@@ -66,27 +70,25 @@ def prepare_parent(sender: Any = None, **_: Any) -> None:
     Node.parent.publish(Node.served.entries)
 
 
-@signals.worker_before_create_process.connect(weak=False)
 def check_before_fork(**_: Any) -> None:
     check_fork()
 
 
-@signals.worker_process_init.connect(weak=False)
 def start_child(**_: Any) -> None:
     """Once in each child. Celery logs and swallows what is raised here, and the child would serve
-    without its models: so it ends instead, after a pause that grows with each failure in a row."""
-    index = getattr(current_process(), "index", 0)
-    try:
-        local.become_child(Node.parent, index, Node.children, Node.served.names)
-    except Exception:
-        failures = Node.parent.board.start_failed(index)
-        log.exception("child could not start (%d in a row)", failures)
+    without its models: so it ends instead. After failures in a row it pauses first, longer each time."""
+    index, board = getattr(current_process(), "index", 0), Node.parent.board
+    board.starting(index)
+    if failures := board.failed_starts(index):
         time.sleep(min(0.2 * 2**failures, 10.0))
+    try:
+        local.become_child(Node.parent, index, Node.children, Node.served)
+    except Exception:
+        log.exception("child could not start (%d in a row)", failures + 1)
         os._exit(1)
-    Node.parent.board.clear(index)
+    board.clear(index)
 
 
-@signals.worker_process_shutdown.connect(weak=False)
 def stop_child(**_: Any) -> None:
     local.child().stop()
 
@@ -120,14 +122,19 @@ class Watch(bootsteps.StartStopStep):
         Node.parent.publish(Node.served.entries)
 
 
-@signals.worker_shutting_down.connect(weak=False)
 def drain(**_: Any) -> None:
     Node.parent.board.drain()
 
 
-@signals.worker_shutdown.connect(weak=False)
 def leave(**_: Any) -> None:
     Node.parent.leave()
 
 
-current_app.steps["worker"].add(Watch)
+RECEIVERS = (
+    (signals.worker_init, prepare_parent),
+    (signals.worker_before_create_process, check_before_fork),
+    (signals.worker_process_init, start_child),
+    (signals.worker_process_shutdown, stop_child),
+    (signals.worker_shutting_down, drain),
+    (signals.worker_shutdown, leave),
+)

@@ -3,25 +3,24 @@
     app.config_from_object("django.conf:settings", namespace="CELERY")
     app.add_defaults(celery_defaults)
 
-A project that names its own ``imports`` adds ``predict_worker.boot`` to them.
+``CELERY_…`` of Django's settings win over them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from .conf import get_config, in_settings
+from .conf import from_settings, get_config
+from .wakeup import route_predict
+
+BOOT = "predict_worker.boot"
+"""By name: only workers import it, never the web."""
 
 CELERY_DEFAULTS: Mapping[str, Any] = {
-    # By name: only workers import it, never the web.
-    "imports": ("predict_worker.boot",),
-    # Jobs and results live in the job store; a message is a wake-up that may be lost or repeated.
+    # Jobs and results live in the job store.
     "result_backend": None,
-    "task_ignore_result": True,
-    "task_acks_late": False,
-    "task_default_delivery_mode": "transient",
     "task_create_missing_queues": True,
     "accept_content": ("json",),
     "task_serializer": "json",
@@ -59,10 +58,29 @@ CELERY_DEFAULTS: Mapping[str, Any] = {
 def celery_defaults() -> dict[str, Any]:
     """``CELERY_DEFAULTS`` and the job store's Redis as the broker, less what the project decides itself.
 
-    What ``add_defaults`` takes would win over ``CELERY_…`` of Django's settings: those are left out.
+    What ``add_defaults`` takes would win over ``CELERY_…`` of Django's settings: those are left out,
+    but for the project's ``imports`` and ``task_routes``, to which ours are added.
     """
     defaults = {**CELERY_DEFAULTS, "broker_url": broker_url(get_config().redis_url)}
-    return {name: value for name, value in defaults.items() if not in_settings(f"CELERY_{name.upper()}")}
+    return {
+        **{name: value for name, value in defaults.items() if _named(name, _UNNAMED) is _UNNAMED},
+        "imports": (*_listed(_named("imports")), BOOT),
+        "task_routes": (*_listed(_named("task_routes")), route_predict),
+    }
+
+
+_UNNAMED = object()
+
+
+def _named(name: str, default: Any = None) -> Any:
+    return from_settings(f"CELERY_{name.upper()}", default)
+
+
+def _listed(given: Any) -> Sequence[Any]:
+    """A setting of which Celery takes one or several."""
+    if given is None:
+        return ()
+    return given if isinstance(given, (list, tuple)) else (given,)
 
 
 def broker_url(redis_url: str) -> str:

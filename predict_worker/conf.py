@@ -53,11 +53,11 @@ def get_config() -> Config:
 
     Raises InvalidConfig, which names the setting, for an unknown key or an impossible value.
     """
-    given: Mapping[str, Any] = getattr(settings, SETTING, {})
+    given: Mapping[str, Any] = from_settings(SETTING, {})
     known = {field.name.upper(): field for field in fields(Config)}
     if unknown := sorted(given.keys() - known.keys()):
         raise InvalidConfig(f"{SETTING}[{unknown[0]!r}]: expected one of {', '.join(known)}")
-    values: dict[str, Any] = {"model_repository": Path(getattr(settings, "BASE_DIR", "")) / "models"}
+    values: dict[str, Any] = {"model_repository": Path(from_settings("BASE_DIR", "")) / "models"}
     for key, field in known.items():
         variable = key if key in UNPREFIXED else f"{SETTING}_{key}"
         if key in given:
@@ -69,9 +69,9 @@ def get_config() -> Config:
     return config
 
 
-def in_settings(name: str) -> bool:
-    """Whether Django's settings of this project name it."""
-    return hasattr(settings, name)
+def from_settings(name: str, default: Any = None) -> Any:
+    """What Django's settings of this project say."""
+    return getattr(settings, name, default)
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import redis
@@ -19,21 +19,23 @@ from .store.redis_catalogue import RedisCatalogue
 from .waiting import Waiters
 from .wakeup import CeleryWakeups
 
-_building = threading.Lock()
-_service: PredictionService | None = None
+Build = Callable[[Config], PredictionService]
 
 
 def service() -> PredictionService:
-    """One for all threads; a forked child builds its own. Does not talk to Redis yet."""
-    return _service or _build()
+    """One for all threads, built anew when the settings are overridden; a forked child builds its own.
+    Does not talk to Redis yet."""
+    config = get_config()
+    known = _built
+    return known[1] if known and known[0] is config else _build(config)
 
 
-def _build() -> PredictionService:
-    global _service
+def _build(config: Config) -> PredictionService:
+    global _built
     with _building:
-        if _service is None:
-            _service = build(get_config())
-        return _service
+        if _built is None or _built[0] is not config:
+            _built = config, _builder(config)
+        return _built[1]
 
 
 def build(config: Config) -> PredictionService:
@@ -45,13 +47,16 @@ def build(config: Config) -> PredictionService:
         Catalogue(catalogue_store(config, client)),
         CeleryWakeups(),
         Waiters(store, config.max_waiters),
-        Limits(config.buckets, config.max_body_bytes, config.max_wait_s, config.delivered_ttl_s),
+        limits(config),
     )
 
 
-def job_store(config: Config, client: redis.Redis | None = None) -> RedisJobStore:
-    """On a connection pool of its own unless given one."""
-    settings = StoreConfig(
+def limits(config: Config) -> Limits:
+    return Limits(config.buckets, config.max_body_bytes, config.max_wait_s, config.delivered_ttl_s)
+
+
+def store_config(config: Config) -> StoreConfig:
+    return StoreConfig(
         result_ttl_s=config.result_ttl_s,
         delivered_ttl_s=config.delivered_ttl_s,
         record_ttl_s=config.record_ttl_s,
@@ -59,7 +64,11 @@ def job_store(config: Config, client: redis.Redis | None = None) -> RedisJobStor
         max_strikes=config.max_strikes,
         lease_s=config.lease_s,
     )
-    return RedisJobStore(client or _client(config), settings, config.key_prefix, config.buckets)
+
+
+def job_store(config: Config, client: redis.Redis | None = None) -> RedisJobStore:
+    """On a connection pool of its own unless given one."""
+    return RedisJobStore(client or _client(config), store_config(config), config.key_prefix, config.buckets)
 
 
 def catalogue_store(config: Config, client: redis.Redis | None = None) -> RedisCatalogue:
@@ -71,21 +80,34 @@ def _client(config: Config) -> redis.Redis:
     return connect(config.redis_url, config.redis_timeout_s)
 
 
+_building = threading.Lock()
+_builder: Build = build
+_built: tuple[Config, PredictionService] | None = None
+
+
 @contextmanager
-def use(substitute: PredictionService) -> Iterator[None]:
-    """Serve from this service meanwhile: for tests and the eager mode."""
-    global _service
-    before, _service = _service, substitute
+def build_by(builder: Build) -> Iterator[None]:
+    """Meanwhile the service is what this makes of the settings: for tests and the eager mode."""
+    global _builder, _built
+    before = _builder, _built
+    _builder, _built = builder, None
     try:
         yield
     finally:
-        _service = before
+        _builder, _built = before
+
+
+@contextmanager
+def use(substitute: PredictionService) -> Iterator[None]:
+    """Serve from this service meanwhile, whatever the settings."""
+    with build_by(lambda _: substitute):
+        yield
 
 
 def _forget() -> None:
     """A connection, and the lock of a thread that a fork has not copied, are the parent's."""
-    global _service, _building
-    _service, _building = None, threading.Lock()
+    global _built, _building
+    _built, _building = None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -33,7 +33,7 @@ class Executor:
 
     ``watch`` surrounds each batch: it renews the lease and sets the hard limit. Once ``draining``
     says so, no other batch is claimed. After its last batch a child listens for ``listen_s``: a job
-    that comes then needs no message through the broker.
+    that comes then needs no message through the broker. ``pause`` sleeps.
     """
 
     def __init__(
@@ -47,10 +47,11 @@ class Executor:
         give_up_s: float = 60.0,
         draining: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store, self._wakeups, self._consumer, self._watch = store, wakeups, consumer, watch
         self.slice_s, self._listen_s, self._give_up_s = slice_s, listen_s, give_up_s
-        self._draining, self._monotonic = draining, monotonic
+        self._draining, self._monotonic, self._pause = draining, monotonic, pause
         self.batches = 0
 
     def serve(self, name: str, token: str, model: Model, until: float | None = None) -> str | None:
@@ -65,24 +66,53 @@ class Executor:
         entry_ms = 0.0
         while True:
             more = self._monotonic() < until and not self._draining()
-            claim = self._step(lane, done, limits if more else None, entry_ms)
+            claim = self._step(lane, done, limits if more else None, entry_ms, self._listen_s)
             if not claim.entries:
                 return self._listen(lane) if claim.listening else None
-            started = self._monotonic()
-            with self._watch(lane, claim.entries):
-                done = model.run(claim.entries)
-            self.batches += 1
-            entry_ms = (self._monotonic() - started) * 1000 / len(claim.entries)
+            batch, rerun = self._lingered(lane, claim.entries, model.policy)
+            done, entry_ms = self._run(lane, batch, model)
+            if rerun:
+                self._step(lane, done, None, entry_ms)
+                done, entry_ms = self._run(lane, rerun, model)
 
     def give_way(self, name: str, token: str) -> None:
         """Claim nothing; whoever can serve this model is woken if work waits."""
-        self._step(Lane(name, self._consumer, token), (), None, 0.0)
+        self._step(Lane(name, self._consumer, token), (), None)
+
+    def _run(self, lane: Lane, entries: Sequence[Entry], model: Model) -> tuple[list[Outcome], float]:
+        """The outcomes, and the milliseconds that one entry took."""
+        started = self._monotonic()
+        with self._watch(lane, entries):
+            done = model.run(entries)
+        self.batches += 1
+        return done, (self._monotonic() - started) * 1000 / len(entries)
+
+    def _lingered(
+        self, lane: Lane, entries: tuple[Entry, ...], policy: BatchPolicy
+    ) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+        """A batch that is not full waits for more once, if its model's policy says so.
+
+        The second part is a rerun that has come meanwhile: it runs alone, when the batch is published.
+        """
+        rows = policy.max_rows - sum(entry.rows for entry in entries)
+        size = policy.max_bytes - sum(len(entry.payload or b"") for entry in entries)
+        is_rerun = entries[0].attempt > 1
+        if policy.linger_ms <= 0 or rows <= 0 or size <= 0 or is_rerun or self._draining():
+            return entries, ()
+        self._pause(policy.linger_ms / 1000)
+        more = self._step(lane, (), ClaimLimits(rows, size)).entries
+        return (entries, more) if more and more[0].attempt > 1 else (entries + more, ())
 
     def _step(
-        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float
+        self,
+        lane: Lane,
+        done: Sequence[Outcome],
+        limits: ClaimLimits | None,
+        entry_ms: float = 0.0,
+        listen_s: float = 0.0,
     ) -> Claim:
         try:
-            claim = self._store.step(lane, done, limits, entry_ms, self._listen_s)
+            claim = self._store.step(lane, done, limits, entry_ms, listen_s)
         except (StoreUnavailable, QueueFull) as error:
             log.warning("store lost at a step of %s, holding %d outcomes: %s", lane.model, len(done), error)
             self._settle(lane, done)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .codec import Arrays, Columnar, Instances, RawInputs, join_ranges
+from .codec import Arrays, Columnar, Instances, RawInputs, join_ranges, read_npy
 from .connect import service
 from .core.errors import InvalidRequest
 from .core.job import Job, Priority
@@ -44,12 +44,13 @@ def submit(
 ) -> Job:
     """Queue a prediction.
 
-    ``inputs``: an array (or nested lists) with the batch dimension for a model of one input, else a
-    mapping by input name; or ``instances``, one row each. Raises PredictionError's kinds.
+    ``inputs``: an array (or nested lists, or the bytes of a ``.npy`` file) with the batch dimension for
+    a model of one input, else a mapping by input name; or ``instances``, one row each. Raises
+    PredictionError's kinds.
     """
     request = PredictRequest(
         ModelRef(model, version, label),
-        _raw(inputs, instances),
+        raw_inputs(inputs, instances),
         signature_name=signature_name,
         outputs=tuple(outputs),
         priority=Priority(priority),
@@ -88,13 +89,18 @@ def _prediction(answer: Answer) -> Prediction:
     return Prediction(answer.job, None if answer.payloads is None else join_ranges(answer.payloads))
 
 
-def _raw(inputs: Any, instances: Sequence[Any] | None) -> RawInputs:
+def raw_inputs(inputs: Any, instances: Sequence[Any] | None) -> RawInputs:
+    """``inputs`` and ``instances`` as :func:`submit` takes them. Raises InvalidRequest."""
     if (inputs is None) == (instances is None):
         raise InvalidRequest("inputs", "either inputs or instances", "neither" if inputs is None else "both")
     if instances is not None:
         return Instances(list(instances))
-    if isinstance(inputs, np.ndarray):
-        return Arrays({"": inputs})
-    if isinstance(inputs, Mapping) and all(isinstance(value, np.ndarray) for value in inputs.values()):
-        return Arrays(dict(inputs))
+    if isinstance(inputs, (np.ndarray, bytes)):
+        return Arrays({"": _array(inputs, "inputs")})
+    if isinstance(inputs, Mapping) and all(isinstance(v, (np.ndarray, bytes)) for v in inputs.values()):
+        return Arrays({name: _array(value, f"inputs.{name}") for name, value in inputs.items()})
     return Columnar(inputs)
+
+
+def _array(given: NDArray[Any] | bytes, field: str) -> NDArray[Any]:
+    return read_npy(given, field) if isinstance(given, bytes) else given

@@ -1,9 +1,10 @@
-"""Celery's door: the wake-up."""
+"""Celery's door: the wake-up, and with it :mod:`predict_worker.canvas`."""
 
 from __future__ import annotations
 
 from celery import shared_task
 
+from . import canvas  # noqa: F401  registers the task predict
 from .node import local
 from .wakeup import RUN_BATCHES
 

@@ -147,6 +147,9 @@ class Waiters:
                 self.recheck()
             except StoreUnavailable as failure:  # waiters time out by themselves
                 log.warning("jobs that are waited for were not rechecked: %s", failure)
+            except Exception:
+                # The thread must outlive what it did not foresee: it serves all later waiters.
+                log.exception("jobs that are waited for were not rechecked")
 
     def close(self) -> None:
         """Let go of the channel and the thread; a later place opens them again."""

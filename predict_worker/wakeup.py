@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery, current_app
 from kombu.exceptions import OperationalError
 
 from .core.errors import StoreUnavailable
+from .core.ports import JobStore, Wakeups
+from .core.spec import MODEL_NAME
+
+log = logging.getLogger(__name__)
 
 RUN_BATCHES = "predict_worker.run_batches"
+PREDICT = "predict_worker.predict"
 QUEUE_PREFIX = "model."
 
 
 def queue_name(model: str) -> str:
     return QUEUE_PREFIX + model
+
+
+def route_predict(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any], **_: Any
+) -> dict[str, str] | None:
+    """A router for Celery's ``task_routes``: the task predict goes to the queue of its model."""
+    if name != PREDICT:
+        return None
+    model = kwargs.get("model") or next(iter(args), None)
+    return {"queue": queue_name(model)} if isinstance(model, str) and MODEL_NAME.match(model) else None
+
+
+def wake(store: JobStore, wakeups: Wakeups, model: str, token: str | None) -> bool:
+    """Send a wake-up if one is due. False: the broker did not take it, and it is free again: the next
+    submit or sweep issues another."""
+    if token is None:
+        return True
+    try:
+        wakeups.send(model, token)
+        return True
+    except StoreUnavailable as failure:
+        log.warning("no worker was told of work for %s: %s", model, failure)
+    try:
+        store.release_wakeup(model, token)
+    except StoreUnavailable:
+        log.warning("the wake-up of %s lapses by itself", model)
+    return False
 
 
 class CeleryWakeups:
@@ -31,6 +65,7 @@ class CeleryWakeups:
                 args=(model, token),
                 queue=queue_name(model),
                 ignore_result=True,
+                delivery_mode="transient",
                 argsrepr="-",
                 kwargsrepr="-",
             )

@@ -1,5 +1,10 @@
 """Everything is mounted at the root: the dialects bring their own prefixes."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
-urlpatterns = [path("", include("api.urls"))]
+from api.views import NoSuchPath
+
+urlpatterns = [
+    path("", include("api.urls")),
+    re_path(r"^api(/|$)", NoSuchPath.as_view()),
+]

@@ -1,5 +1,7 @@
-"""The API where a project mounts it."""
+"""The API where the demonstration project mounts it."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
-urlpatterns = [path("", include("api.urls"))]
+from api.views import NoSuchPath
+
+urlpatterns = [path("", include("api.urls")), re_path(r"^api(/|$)", NoSuchPath.as_view())]

@@ -30,7 +30,7 @@ class Submit(APIView):
 
 class Poll(APIView):
     def get(self, request: Request, task_id: str) -> Response:
-        result = AsyncResult(task_id)
+        result: AsyncResult[list[float]] = AsyncResult(task_id)
         return Response({"state": result.state, "y": result.result if result.successful() else None})
 
 

@@ -65,6 +65,12 @@ class Signature:
         """True when rows of different jobs may be stacked along the first dimension."""
         return bool(self.inputs) and all(spec.batched for spec in (*self.inputs, *self.outputs))
 
+    @property
+    def divisible(self) -> bool:
+        """True when the rows of one job may also run in different batches: all answers then have rows of
+        one shape, and can be joined."""
+        return self.batched and not any(DYNAMIC in (spec.shape or ())[1:] for spec in self.outputs)
+
     def input(self, name: str) -> TensorSpec | None:
         return next((spec for spec in self.inputs if spec.name == name), None)
 

@@ -6,7 +6,9 @@ import mmap
 import struct
 import time
 
-_CHILD = struct.Struct("dq")  # moment when its batch must be over; starts that failed in a row
+from .loads import Loads
+
+_CHILD = struct.Struct("dq")  # moment when its batch must be over; starts in a row, none of them over
 _HEAD = 8
 MAX_CHILDREN = 4096
 
@@ -19,6 +21,7 @@ class Board:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _HEAD + _CHILD.size * MAX_CHILDREN)
+        self.loads = Loads(MAX_CHILDREN)
 
     @property
     def draining(self) -> bool:
@@ -37,20 +40,19 @@ class Board:
         self._write(index, 0.0, 0)
 
     def end(self, index: int) -> None:
-        """The child is dead: its batch is over, its failed starts stay counted."""
+        """The child is dead: its batch is over, its starts stay counted."""
         self._write(index, 0.0, self._read(index)[1])
 
     def overdue(self, index: int) -> bool:
         return 0.0 < self._read(index)[0] < time.monotonic()
 
-    def start_failed(self, index: int) -> int:
-        """Count one more failed start; returns how many there were in a row."""
-        failures = self._read(index)[1] + 1
-        self._write(index, 0.0, failures)
-        return failures
+    def starting(self, index: int) -> None:
+        """A start that no :meth:`clear` follows has failed, also one that a signal ended."""
+        self._write(index, 0.0, self._read(index)[1] + 1)
 
     def failed_starts(self, index: int) -> int:
-        return self._read(index)[1]
+        """How many there were in a row, less the one under way."""
+        return max(0, self._read(index)[1] - 1)
 
     def _read(self, index: int) -> tuple[float, int]:
         until, failures = _CHILD.unpack_from(self._memory, _HEAD + index * _CHILD.size)

@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from ..codec.dtypes import Array
 from ..core.errors import ModelLoadError, PredictionError, StoreUnavailable
 from ..core.ports import CatalogueStore, Entry, Heartbeat, JobStore, Lane, VersionStatus, Wakeups
+from ..direct import run_request
 from ..executor import Executor
 from ..registry import ModelRegistry
+from ..service import PredictRequest
 from .board import Board
 from .lease import Lease
 from .serving import Loaded, Unavailable
@@ -76,13 +80,28 @@ class Child:
         threading.Thread(target=self._beats, name="heartbeat", daemon=True).start()
 
     def serve(self, name: str, token: str) -> None:
-        """Answer a wake-up."""
+        """Answer a wake-up, and for the rest of the time slice what this child is rung for."""
+        until = time.monotonic() + self._executor.slice_s
+        rung: str | None = name
+        while rung is not None:
+            rung, token = self._serve(rung, token, until), ""
+
+    def _serve(self, name: str, token: str, until: float) -> str | None:
         model = self._model(name)
         if isinstance(model, Unavailable) and self._store.stats(name).ready_children:
             time.sleep(_ELSEWHERE_S)
             self._executor.give_way(name, token)
-        else:
-            self._executor.serve(name, token, model)
+            return None
+        return self._executor.serve(name, token, model, until)
+
+    def predict(self, request: PredictRequest, max_bytes: int) -> dict[str, Array]:
+        """Run a request now, without the store. Raises as :func:`run_request` does, and ModelLoadError."""
+        name = request.ref.name
+        model = self._model(name)
+        if isinstance(model, Unavailable):
+            raise model.error
+        resolve, limited = partial(self._registry.get, name), partial(self._limited, name)
+        return run_request(resolve, request, max_bytes, limited)
 
     def beat(self) -> None:
         """Publish this child's state and what it has loaded (again, in case Redis has lost it)."""
@@ -114,6 +133,9 @@ class Child:
                 self.beat()
             except PredictionError as error:
                 log.warning("heartbeat not published: %s", error)
+            except Exception:
+                # The thread must outlive what it did not foresee, or the child looks dead.
+                log.exception("heartbeat not published")
 
     def _insist(self, work: Callable[[], None]) -> None:
         """A child that cannot reach the store yet waits for it: its models are loaded all the same."""
@@ -126,7 +148,13 @@ class Child:
 
     def _load(self, name: str) -> None:
         self._tried[name] = time.monotonic()
-        self._statuses[name] = tuple(self._registry.load_model(name))
+        loads = self._place.board.loads
+        if deaths := loads.deaths(name):
+            error = f"its load has ended {deaths} processes in a row: it is left alone for a while"
+            self._statuses[name] = (VersionStatus(name, 0, "END", error),)
+            return
+        with loads.loading(self._place.index, name):
+            self._statuses[name] = tuple(self._registry.load_model(name))
 
     def _model(self, name: str) -> Loaded | Unavailable:
         if (
@@ -142,11 +170,16 @@ class Child:
 
     @contextmanager
     def _watch(self, lane: Lane, entries: Sequence[Entry]) -> Iterator[None]:
+        with self._limited(lane.model), self._lease.holding(lane, entries):
+            yield
+
+    @contextmanager
+    def _limited(self, model: str) -> Iterator[None]:
+        """The parent kills this child if the batch outruns its hard limit."""
         board, index = self._place.board, self._place.index
-        if self._registry.versions(lane.model):
-            board.limit(index, self._registry.timeout_s(lane.model))
+        if self._registry.versions(model):
+            board.limit(index, self._registry.timeout_s(model))
         try:
-            with self._lease.holding(lane, entries):
-                yield
+            yield
         finally:
             board.clear(index)

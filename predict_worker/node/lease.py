@@ -42,3 +42,6 @@ class Lease:
                     self._store.renew(*self._held)
                 except PredictionError as error:
                     log.warning("lease not renewed: %s", error)
+                except Exception:
+                    # The thread must outlive what it did not foresee: all later batches need it.
+                    log.exception("lease not renewed")

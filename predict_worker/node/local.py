@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
+from ..canvas import Predictor, predict_by
+from ..codec.dtypes import Array
 from ..conf import get_config
 from ..connect import catalogue_store, job_store
+from ..core.errors import ModelNotFound
 from ..registry import ModelRegistry
 from ..repository.directory import ModelRepository
+from ..runtimes.base import runtime_for
 from ..runtimes.threads import set_threads, threads_per_child
-from ..wakeup import CeleryWakeups
+from ..service import PredictRequest
+from ..wakeup import CeleryWakeups, queue_name
 from .board import Board
 from .child import Child, Place
 from .parent import Parent
+from .served import Served
 from .sweeper import Sweeper
 
 _child: Child | None = None
@@ -28,12 +35,13 @@ def make_parent(served: Callable[[], Sequence[str]]) -> Parent:
     return Parent(node, board, catalogue, sweeper)
 
 
-def become_child(parent: Parent, index: int, siblings: int, served: Sequence[str]) -> Child:
+def become_child(parent: Parent, index: int, siblings: int, served: Served) -> Child:
     """To be called once in each child, after the fork."""
     global _child
     config = get_config()
     set_threads(threads_per_child(siblings))
-    registry = ModelRegistry(ModelRepository(config.model_repository))
+    runtimes = partial(runtime_for, allow_python=config.allow_python_models)
+    registry = ModelRegistry(ModelRepository(config.model_repository), runtimes)
     _child = Child(
         Place(parent.node, index, parent.board),
         job_store(config),
@@ -43,8 +51,20 @@ def become_child(parent: Parent, index: int, siblings: int, served: Sequence[str
         lease_s=config.lease_s,
         slice_s=config.slice_ms / 1000,
     )
-    _child.start(served)
+    _child.start(served.names)
+    predict_by(_predictor(_child, served, config.max_body_bytes))
     return _child
+
+
+def _predictor(child: Child, served: Served, max_bytes: int) -> Predictor:
+    def predict(request: PredictRequest) -> Mapping[str, Array]:
+        name = request.ref.name
+        if not served.serves(name):
+            known = ", ".join(served.names) or "no model"
+            raise ModelNotFound(f"this worker serves {known}; send {name} to {queue_name(name)}")
+        return child.predict(request, max_bytes)
+
+    return predict
 
 
 def child() -> Child:

@@ -62,7 +62,10 @@ class Parent:
         for pid in self._children.keys() - alive.keys():
             loss = Loss.TIMEOUT if pid in self._overdue else Loss.CHILD
             self._overdue.discard(pid)
-            self.board.end(self._children[pid])
+            index = self._children[pid]
+            self.board.end(index)
+            if model := self.board.loads.died(index, pid):
+                log.error("child %d died while it loaded %s", pid, model)
             self.sweeper.child_lost(f"{self.node}:{pid}", loss)
         self._children = alive
         return all(self.board.failed_starts(index) < MAX_FAILED_STARTS for index in alive.values())
@@ -91,7 +94,11 @@ def import_libraries(names: Sequence[str]) -> None:
     """
     for name in names:
         started = time.monotonic()
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ImportError as error:  # its models will say so, the others have their turn
+            log.warning("%s is not imported: %s", name, error)
+            continue
         log.info("%s imported in %.1f s", name, time.monotonic() - started)
     gc.collect()
     gc.freeze()  # collections in the children would copy the shared pages

@@ -38,6 +38,10 @@ class Served:
     def names(self) -> tuple[str, ...]:
         return tuple(self._found) if self._only is None else tuple(self._only)
 
+    def serves(self, name: str) -> bool:
+        """Where all are served, also a model that has come since the last scan."""
+        return name in self.names or (self.follows and name in self.scan())
+
     @property
     def entries(self) -> tuple[ModelEntry, ...]:
         return tuple(model.entry for model in self._found.values())

@@ -29,6 +29,7 @@ class Unavailable:
     policy = BatchPolicy()
 
     def __init__(self, error: ModelLoadError) -> None:
+        self.error = error
         self._failure = JobError("model_unavailable", "Model failed to load", error.detail)
 
     def run(self, entries: Sequence[Entry]) -> list[Outcome]:

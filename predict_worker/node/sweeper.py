@@ -7,10 +7,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
-from ..core.errors import PredictionError
+from ..core.errors import PredictionError, QueueFull
 from ..core.ports import CatalogueStore, JobStore, Loss, Wakeups
+from ..wakeup import wake
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +31,11 @@ class Sweeper:
         wakeups: Wakeups,
         node: str,
         served: Callable[[], Iterable[str]],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._catalogue, self._wakeups = store, catalogue, wakeups
-        self._node, self._served = node, served
+        self._node, self._served, self._monotonic = node, served, monotonic
+        self._beat_due = self._judges_from = 0.0
         self._lost: queue.SimpleQueue[tuple[str, Loss]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -52,16 +56,16 @@ class Sweeper:
     def _run(self) -> None:
         due = 0.0
         while True:
-            try:
+            consumer = ""
+            with suppress(queue.Empty):
                 consumer, loss = self._lost.get(timeout=max(0.0, due - time.monotonic()))
-            except queue.Empty:
-                self._attempt(self.sweep)
-                due = time.monotonic() + SWEEP_S
-                continue
             if consumer:
                 self._attempt(partial(self._recover_child, consumer, loss))
             elif self._stopping.is_set():
                 return
+            if time.monotonic() >= due:
+                self._attempt(self.sweep)
+                due = time.monotonic() + SWEEP_S
 
     def _attempt(self, work: Callable[[], None]) -> None:
         try:
@@ -83,28 +87,52 @@ class Sweeper:
 
     def recover(self, consumer: str, loss: Loss) -> None:
         """A consumer, or with a trailing colon a whole node, is lost: rerun what it held."""
-        for model in self._models():
-            count = self._store.recover(model, consumer, loss)
-            if count:
-                log.warning(
-                    "%s lost (%s) with %d entries of %s: they run again", consumer, loss, count, model
-                )
-            self._sweep_model(model)
+        self._each_model(partial(self._recover_model, consumer, loss))
 
     def sweep(self) -> None:
-        self._catalogue.beat_node(self._node, NODE_TTL_S)
+        self._beat()
         if not self._catalogue.sweeping(self._node, 4 * SWEEP_S):
             return
-        for node in self._catalogue.lapsed_nodes():
-            self.recover(f"{node}:", Loss.NODE)
-            self._catalogue.forget_node(node)
+        if self._monotonic() >= self._judges_from:
+            for node in self._catalogue.lapsed_nodes():
+                self.recover(f"{node}:", Loss.NODE)
+                self._catalogue.forget_node(node)
+        self._each_model(self._sweep_model)
+
+    def _beat(self) -> None:
+        """A sign of life. A store that does not take it takes nobody's: the silence of other nodes means
+        nothing then, until they have had the time to speak again."""
+        self._beat_due = self._monotonic() + SWEEP_S
+        try:
+            self._catalogue.beat_node(self._node, NODE_TTL_S)
+        except PredictionError as error:
+            self._judges_from = self._monotonic() + NODE_TTL_S
+            if not isinstance(error, QueueFull):  # one that is full is swept all the same
+                raise
+            log.warning("no sign of life: %s", error)
+
+    def _each_model(self, work: Callable[[str], None]) -> None:
+        """What is unforeseen of one model leaves the others alone."""
         for model in self._models():
-            self._sweep_model(model)
+            if self._monotonic() >= self._beat_due:
+                self._beat()
+            try:
+                work(model)
+            except PredictionError:
+                raise
+            except Exception:
+                log.exception("sweeper: model %s", model)
+
+    def _recover_model(self, consumer: str, loss: Loss, model: str) -> None:
+        count = self._store.recover(model, consumer, loss)
+        if count:
+            log.warning("%s lost (%s) with %d entries of %s: they run again", consumer, loss, count, model)
+        self._sweep_model(model)
 
     def _sweep_model(self, model: str) -> None:
         swept = self._store.sweep(model)
         for token in swept.wakeups:
-            self._wakeups.send(model, token)
+            wake(self._store, self._wakeups, model, token)
         if swept.expired or swept.reclaimed:
             log.warning("%s: %d jobs expired, %d leases lapsed", model, swept.expired, swept.reclaimed)
 

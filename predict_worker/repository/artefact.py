@@ -58,13 +58,13 @@ def _candidates(kind: str, names: list[str]) -> list[str]:
 def digest_of(kind: str, path: Path) -> str:
     """``sha256:`` and the SHA-256 over the sorted (path, SHA-256) of the artefact's files.
 
-    A Python model's files are all that lie beside it.
+    Those of a Python or ONNX model are all that lie beside it: the latter may keep its weights there.
     """
     root = path if kind == "saved_model" else path.parent
     if kind == "saved_model":
         files = [f for f in files_of(root) if f.relative_to(root).parts[0] in _SAVED_MODEL_PARTS]
     else:
-        files = list(files_of(root)) if kind == "python" else [path]
+        files = list(files_of(root)) if kind in ("python", "onnx") else [path]
     total = hashlib.sha256()
     for name, file in sorted((file.relative_to(root).as_posix(), file) for file in files):
         total.update(f"{name}\0{_sha256(file)}\n".encode())

@@ -90,7 +90,7 @@ _SECTIONS: Mapping[str, Mapping[str, _Check]] = {
     "batch": {
         "max_rows": _whole(1),
         "max_bytes": _whole(1),
-        "linger_ms": _real(0),
+        "linger_ms": _real(0, 1000),  # well below the shortest lease: what lingers is not renewed
         "pad_to": _list_of(_whole(1)),
     },
     "versions": {

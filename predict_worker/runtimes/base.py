@@ -43,19 +43,29 @@ class _Adapter:
     """``"module:Class"``, and the library that takes long to import and may be imported before the fork."""
 
     target: str
-    library: str
+    library: str = ""
 
 
 _ADAPTERS: Mapping[str, _Adapter] = {
     "saved_model": _Adapter("predict_worker.runtimes.saved_model:SavedModelRuntime", "tensorflow"),
+    "keras": _Adapter("predict_worker.runtimes.keras:KerasRuntime", "tensorflow"),
+    "h5": _Adapter("predict_worker.runtimes.keras:KerasRuntime", "tensorflow"),
+    "tflite": _Adapter("predict_worker.runtimes.litert:LiteRTRuntime", "ai_edge_litert.interpreter"),
+    "onnx": _Adapter("predict_worker.runtimes.onnx:OnnxRuntime", "onnxruntime"),
+    "python": _Adapter("predict_worker.runtimes.python:PythonRuntime"),
 }
 
 
-def runtime_for(kind: str) -> Runtime:
-    """Raises ModelLoadError for a kind that nothing here can load, or whose library is not installed."""
+def runtime_for(kind: str, *, allow_python: bool = False) -> Runtime:
+    """Raises ModelLoadError for a kind that nothing here can load, or whose library is not installed; for
+    Python models, which run whatever code lies in the repository, unless they are allowed."""
     if kind not in _ADAPTERS:
         raise ModelLoadError(
             f"no runtime loads artefacts of kind {kind}; there is one for {', '.join(_ADAPTERS)}"
+        )
+    if kind == "python" and not allow_python:
+        raise ModelLoadError(
+            "a Python model runs its own code: it is loaded only where ALLOW_PYTHON_MODELS is set"
         )
     module, _, name = _ADAPTERS[kind].target.partition(":")
     try:
@@ -66,4 +76,4 @@ def runtime_for(kind: str) -> Runtime:
 
 def parent_imports(kinds: Iterable[str]) -> frozenset[str]:
     """The libraries that a worker's parent imports for its children; it must not run anything in them."""
-    return frozenset(_ADAPTERS[kind].library for kind in kinds if kind in _ADAPTERS)
+    return frozenset(_ADAPTERS[kind].library for kind in kinds if kind in _ADAPTERS) - {""}

@@ -3,119 +3,97 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ..codec.dtypes import DTYPES, STRING, Array
 from ..core.errors import ModelLoadError
-from ..core.spec import DYNAMIC, Signature, TensorSpec
 from ..repository.artefact import Artefact
 from ..repository.manifest import Manifest
+from .traced import PREDICT, TracedFunction, TracedModel, Unservable
 
 logger = logging.getLogger(__name__)
 
 _SERVE = "serve"
-_PREDICT = "tensorflow/serving/predict"
+_INIT_OP, _MAIN_OP = "__saved_model_init_op", "saved_model_main_op"
 
 
 class SavedModelRuntime:
-    def load(self, artefact: Artefact, manifest: Manifest) -> SavedModel:
+    def load(self, artefact: Artefact, manifest: Manifest) -> TracedModel:
         """Raises ModelLoadError when no signature can be served, else what TensorFlow raises."""
-        methods, graphs = _read_proto(artefact.path)
-        loaded = tf.saved_model.load(str(artefact.path), tags=[_SERVE] if graphs > 1 else None)
-        functions: dict[str, _Function] = {}
-        for name, signature in loaded.signatures.items():
+        proto = _read_proto(artefact.path)
+        loaded = _load(artefact.path, proto)
+        methods = _methods(proto)
+        functions: dict[str, TracedFunction] = {}
+        for name, inner in loaded.signatures.items():
+            if name == _INIT_OP:
+                continue
             try:
-                functions[name] = _Function(name, signature, methods.get(name) or _PREDICT)
-            except _Unservable as reason:
+                functions[name] = _traced(name, inner, methods.get(name) or PREDICT)
+            except Unservable as reason:
                 logger.warning("%s: signature %s is not served: %s", artefact.path, name, reason)
         if not functions:
             raise ModelLoadError(f"no signature of {artefact.path.name}/ can be served")
-        return SavedModel(loaded, functions)
+        return TracedModel(loaded, functions)
 
 
-class SavedModel:
-    def __init__(self, loaded: Any, functions: dict[str, _Function]) -> None:
-        self._loaded = loaded  # the owner of the variables: not every function keeps it alive
-        self._functions = functions
-        self.signatures: Mapping[str, Signature] = {name: f.signature for name, f in functions.items()}
-
-    def run(self, signature_name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return self._functions[signature_name].run(inputs)
+def _traced(name: str, inner: Any, method_name: str) -> TracedFunction:
+    positional, by_name = inner.structured_input_signature
+    if positional or not all(isinstance(spec, tf.TensorSpec) for spec in by_name.values()):
+        raise Unservable("it takes something else than tensors by name")
+    return TracedFunction(name, inner, by_name, method_name)
 
 
-class _Unservable(Exception):
-    pass
+def _load(path: Path, proto: saved_model_pb2.SavedModel | None) -> Any:
+    several = proto is not None and len(proto.meta_graphs) > 1
+    try:
+        return tf.saved_model.load(str(path), tags=[_SERVE] if several else None)
+    except Exception as error:
+        if proto is None or len(proto.meta_graphs) != 1:
+            raise
+        try:
+            loaded = _load_graph_alone(path, proto)
+        except Exception:
+            logger.info("%s: its graph alone does not load either", path, exc_info=True)
+            raise error from None
+        logger.warning("%s: loaded without its Python objects, which fail with: %s", path, error)
+        return loaded
 
 
-class _Function:
-    """One signature, traced once more around the loaded one: that call has less Python in it
-    (0.13 ms instead of 0.21 for a small model). The number of rows is not part of the trace.
+def _load_graph_alone(path: Path, proto: saved_model_pb2.SavedModel) -> Any:
+    """By the graph, signatures and variables, as TensorFlow 1 did.
 
-    bfloat16, which NumPy does not have, is float32 outside of the graph.
+    The Python objects that an export describes besides are for more training. Those of TensorFlow 2.3 to
+    2.5 with an optimizer are refused by later ones ("'_UserObject' object has no attribute 'add_slot'").
+    TensorFlow takes its older loader when they are missing.
     """
-
-    def __init__(self, name: str, inner: Any, method_name: str) -> None:
-        positional, by_name = inner.structured_input_signature
-        if positional or not all(isinstance(spec, tf.TensorSpec) for spec in by_name.values()):
-            raise _Unservable("it takes something else than tensors by name")
-        names = tuple(by_name)
-
-        def call(*tensors: Any) -> dict[str, Any]:
-            given = zip(names, tensors, strict=True)
-            outputs = inner(
-                **{n: tf.cast(t, by_name[n].dtype) if _narrow(by_name[n]) else t for n, t in given}
-            )
-            return {n: tf.cast(t, tf.float32) if _narrow(t) else t for n, t in outputs.items()}
-
-        outer = [tf.TensorSpec(s.shape, tf.float32 if _narrow(s) else s.dtype) for s in by_name.values()]
-        self._call = tf.function(call, autograph=False).get_concrete_function(*outer)
-        self._dtypes = {n: spec.dtype for n, spec in zip(names, outer, strict=True)}
-        self.signature = Signature(
-            name,
-            tuple(_spec(n, spec) for n, spec in zip(names, outer, strict=True)),
-            tuple(_spec(n, tensor) for n, tensor in self._call.structured_outputs.items()),
-            method_name,
-        )
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        outputs = self._call(*[tf.constant(inputs[n], dtype) for n, dtype in self._dtypes.items()])
-        return {name: _array(tensor.numpy()) for name, tensor in outputs.items()}
+    graph = proto.meta_graphs[0]
+    graph.ClearField("object_graph_def")
+    # That loader would make the initialiser a signature, which fails where it reads assets.
+    initialiser = graph.signature_def.pop(_INIT_OP, None)
+    if initialiser is not None:
+        graph.collection_def[_MAIN_OP].node_list.value[:] = [initialiser.outputs[_INIT_OP].name]
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder)
+        for part in path.iterdir():
+            if part.name != "saved_model.pb":
+                (bare / part.name).symlink_to(part.resolve())
+        (bare / "saved_model.pb").write_bytes(proto.SerializeToString())
+        return tf.saved_model.load(folder, tags=None)
 
 
-def _narrow(tensor: Any) -> bool:
-    return bool(tensor.dtype == tf.bfloat16)
-
-
-def _spec(name: str, tensor: Any) -> TensorSpec:
-    dtype = tensor.dtype.name
-    if dtype != STRING and dtype not in DTYPES:
-        raise _Unservable(f"{name} is of dtype {dtype}")
-    if tensor.shape.rank is None:
-        return TensorSpec(name, dtype, None)
-    return TensorSpec(
-        name, dtype, tuple(DYNAMIC if size is None else size for size in tensor.shape.as_list())
-    )
-
-
-def _array(value: Any) -> Array:
-    """A scalar string arrives as bare ``bytes``."""
-    return (
-        value if isinstance(value, np.ndarray) else np.array(value, object if type(value) is bytes else None)
-    )
-
-
-def _read_proto(path: Path) -> tuple[dict[str, str], int]:
-    """The method name of each signature, and how many graphs there are; of the text form nothing is known."""
+def _read_proto(path: Path) -> saved_model_pb2.SavedModel | None:
+    """None for the text form."""
     binary = path / "saved_model.pb"
-    if not binary.exists():
-        return {}, 1
-    graphs = saved_model_pb2.SavedModel.FromString(binary.read_bytes()).meta_graphs
+    return saved_model_pb2.SavedModel.FromString(binary.read_bytes()) if binary.exists() else None
+
+
+def _methods(proto: saved_model_pb2.SavedModel | None) -> dict[str, str]:
+    """The method name of each signature; of the text form nothing is known."""
+    graphs = proto.meta_graphs if proto is not None else []
     served = next((g for g in graphs if _SERVE in g.meta_info_def.tags), graphs[0] if graphs else None)
     signatures = {} if served is None else dict(served.signature_def.items())
-    return {name: definition.method_name for name, definition in signatures.items()}, len(graphs)
+    return {name: definition.method_name for name, definition in signatures.items()}

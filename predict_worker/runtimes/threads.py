@@ -28,3 +28,8 @@ def set_threads(threads: int) -> None:
     environment already says stays."""
     for name in VARIABLES:
         os.environ.setdefault(name, str(threads))
+
+
+def threads() -> int:
+    """As many as the environment says, for libraries that do not look there themselves."""
+    return int(os.environ.setdefault("OMP_NUM_THREADS", str(cores())))

@@ -16,7 +16,8 @@ from .request import PredictRequest
 
 
 def row_ranges(request: PredictRequest, spec: ModelSpec | None, max_bytes: int) -> tuple[RowRange, ...]:
-    """The inputs, checked against the signature and packed, in ranges that each fit one batch.
+    """The inputs, checked against the signature and packed, in ranges that each fit one batch (or in one,
+    where answers of different batches might not fit each other).
 
     Without a spec (no worker has loaded the model yet) they stay as they came and the worker checks
     them. Raises InvalidRequest, PayloadTooLarge.
@@ -30,12 +31,12 @@ def row_ranges(request: PredictRequest, spec: ModelSpec | None, max_bytes: int) 
         )
     check_outputs(signature, request.outputs)
     bound = bind(signature, request.inputs, inputs_finite=spec.inputs_finite, max_bytes=max_bytes)
+    if bound.rows == 1 or not signature.divisible:
+        return (RowRange(0, bound.rows, pack(bound.arrays)),)
     return _split(bound, spec.batch)
 
 
 def _split(bound: Bound, policy: BatchPolicy) -> tuple[RowRange, ...]:
-    if bound.rows == 1:
-        return (RowRange(0, 1, pack(bound.arrays)),)
     parts = split(bound.arrays, policy.max_rows, policy.max_bytes)
     return tuple(RowRange(start, stop, pack(arrays)) for start, stop, arrays in parts)
 

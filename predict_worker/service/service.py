@@ -10,6 +10,7 @@ from ..core.errors import JobNotFound, JobUnsuccessful, ResultGone, ResultNotRea
 from ..core.job import JOB_ID, Job, JobState, NewJob
 from ..core.ports import Accepted, Heartbeat, JobStore, Wakeups
 from ..waiting import Place, Waiters
+from ..wakeup import wake
 from .admission import new_job, row_ranges
 from .endings import ended
 from .estimate import Estimate
@@ -59,21 +60,10 @@ class PredictionService:
 
     def _accept(self, new: NewJob) -> Accepted:
         accepted = self._store.submit(new)
-        log.info("job %s accepted for %s, request %s", accepted.job.id, new.model, new.request_id)
-        if accepted.wakeup is not None:
-            self._wake(new.model, accepted.wakeup)
+        log.debug("job %s accepted for %s, request %s", accepted.job.id, new.model, new.request_id)
+        # The job is stored: that the broker is away makes it later, never lost.
+        wake(self._store, self._wakeups, new.model, accepted.wakeup)
         return accepted
-
-    def _wake(self, model: str, token: str) -> None:
-        """The job is stored: that the broker is away makes it later, never lost."""
-        try:
-            self._wakeups.send(model, token)
-        except StoreUnavailable as failure:
-            log.warning("no worker was told of work for %s: %s", model, failure)
-            try:
-                self._store.release_wakeup(model, token)
-            except StoreUnavailable:
-                log.warning("the wake-up of %s lapses by itself", model)
 
     def _accepted(self, accepted: Accepted) -> Answer:
         """The answer without a wait: an earlier job under the same key may be final already."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import Any
 
 import redis
 
@@ -52,7 +53,8 @@ class RedisJobStore:
             inline = len(part.payload) <= INLINE_BYTES
             if not inline:
                 key = self._keys.inputs(bucket, new.id, index)
-                before.append(("SET", key, part.payload, "EX", _ORPHAN_TTL_S))
+                # NX: sent again after a lost answer, it must not give accepted inputs a lifetime.
+                before.append(("SET", key, part.payload, "EX", _ORPHAN_TTL_S, "NX"))
             arguments += [part.rows, len(part.payload), header, part.payload if inline else b""]
         answer, _ = self._scripts.call("submit", bucket, arguments, before=before, repeatable=True)
         verdict, job_id, token, created, position = answer
@@ -132,7 +134,8 @@ class RedisJobStore:
         entry_ms: float = 0.0,
         listen_s: float = 0.0,
     ) -> Claim:
-        bucket, before = _lane_bucket(lane), []
+        bucket = _lane_bucket(lane)
+        staged = self._staged(bucket, [o.payload for o in done])
         arguments: list[Argument] = [
             lane.model,
             lane.consumer,
@@ -144,30 +147,41 @@ class RedisJobStore:
             int(listen_s * 1e6) if self._buckets == 1 else 0,
             len(done),
         ]
-        for outcome in done:
-            staged = ""
-            payload = outcome.payload or b""
-            if len(payload) > INLINE_BYTES:
-                staged, payload = uuid.uuid4().hex, b""
-                key = self._keys.stage(bucket, staged)
-                before.append(("SET", key, outcome.payload or b"", "EX", _STAGE_TTL_S))
+        for outcome, name in zip(done, staged, strict=True):
             arguments += [
                 *outcome.entry.id.split(" ", 1),
                 outcome.entry.job_id,
                 outcome.entry.range_index,
-                payload,
-                staged,
+                b"" if name else outcome.payload or b"",
+                name,
                 records.facts_json(outcome),
                 records.error_json(outcome.error) if outcome.error else "",
             ]
-        answer, _ = self._scripts.call("step", bucket, arguments, before=before)
+        answer, _ = self._scripts.call("step", bucket, arguments)
         token, listening, *rows = answer
         return Claim(self._entries(bucket, rows), token.decode() or None, bool(listening))
+
+    def _staged(self, bucket: int, payloads: Sequence[bytes | None]) -> list[str]:
+        """Writes the large outputs beside the script that makes them visible; returns a name for each.
+
+        Empty: small enough to go through the script, or refused by a full Redis. The script is not:
+        what it publishes lets the memory of the inputs go.
+        """
+        large = {i: uuid.uuid4().hex for i, p in enumerate(payloads) if p and len(p) > INLINE_BYTES}
+
+        def run() -> list[Any]:
+            with self._client.pipeline(transaction=False) as pipe:
+                for index, name in large.items():
+                    pipe.set(self._keys.stage(bucket, name), payloads[index] or b"", ex=_STAGE_TTL_S)
+                return pipe.execute(raise_on_error=False)
+
+        written = dict(zip(large, guarded(run) if large else (), strict=True))
+        return [large[i] if written.get(i) is True else "" for i in range(len(payloads))]
 
     def listen(self, lane: Lane, listen_s: float) -> str | None:
         key = self._keys.bell(_lane_bucket(lane), lane.consumer)
         # A little longer than the store rings, so that no ring is missed.
-        rung = guarded(lambda: self._client.blpop([key], timeout=listen_s + 0.01))
+        rung: Any = guarded(lambda: self._client.blpop([key], timeout=listen_s + 0.01))
         return rung[1].decode() if rung else None
 
     def _entries(self, bucket: int, rows: Sequence[Sequence[bytes]]) -> tuple[Entry, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import redis
@@ -39,11 +40,11 @@ class RedisCatalogue:
 
         models, specs, workers, (seconds, micros) = guarded(run, repeatable=True)
         now_us = seconds * 1_000_000 + micros
-        beats = [raw for raw in map(json.loads, workers.values()) if raw["until_us"] > now_us]
+        beats = _readable(partial(_heartbeat, now_us), _sorted(workers))
         return CatalogueView(
-            models=tuple(_readable(_model_entry, map(json.loads, models.values()))),
-            specs=tuple(_readable(ModelSpec.from_dict, map(json.loads, specs.values()))),
-            workers=tuple(_heartbeat(raw, now_us) for raw in beats),
+            models=tuple(_readable(_model_entry, _sorted(models))),
+            specs=tuple(_readable(ModelSpec.from_dict, _sorted(specs))),
+            workers=tuple(beat for beat in beats if beat is not None),
         )
 
     def publish_models(self, models: Sequence[ModelEntry]) -> None:
@@ -113,12 +114,11 @@ class RedisCatalogue:
     def sweeping(self, node: str, ttl_s: float) -> bool:
         def run() -> bool:
             key, ttl_ms = self._keys.sweeper, int(ttl_s * 1000)
-            if self._client.set(key, node, nx=True, px=ttl_ms):
-                return True
-            mine = bool(self._client.get(key) == node.encode())
-            if mine:
+            holder = self._client.get(key)
+            if holder == node.encode():  # first, since a full Redis refuses any SET
                 self._client.pexpire(key, ttl_ms)
-            return mine
+                return True
+            return holder is None and bool(self._client.set(key, node, nx=True, px=ttl_ms))
 
         return guarded(run, repeatable=True)
 
@@ -127,14 +127,18 @@ class RedisCatalogue:
         return int(seconds) * 1_000_000 + int(micros)
 
 
-def _readable(make: Callable[[Any], Value], raws: Iterable[Any]) -> list[Value]:
+def _sorted(records: Mapping[bytes, bytes]) -> list[bytes]:
+    return [records[name] for name in sorted(records)]
+
+
+def _readable(make: Callable[[Any], Value], records: Iterable[bytes]) -> list[Value]:
     """One record that another release wrote otherwise must not hide the rest."""
     values = []
-    for raw in raws:
+    for record in records:
         try:
-            values.append(make(raw))
+            values.append(make(json.loads(record)))
         except (KeyError, TypeError, ValueError):
-            log.warning("catalogue: record not understood: %.200r", raw)
+            log.warning("catalogue: record not understood: %.200r", record)
     return values
 
 
@@ -143,7 +147,10 @@ def _model_entry(raw: dict[str, Any]) -> ModelEntry:
     return ModelEntry(**{**raw, "versions": tuple(raw["versions"]), "labels": labels})
 
 
-def _heartbeat(raw: dict[str, Any], now_us: int) -> Heartbeat:
+def _heartbeat(now_us: int, raw: dict[str, Any]) -> Heartbeat | None:
+    """None when it has lapsed."""
+    if raw["until_us"] <= now_us:
+        return None
     fields = {name: value for name, value in raw.items() if name not in ("at_us", "until_us")}
     models = tuple(VersionStatus(**status) for status in raw["models"])
     beat = Heartbeat(**{**fields, "models": models})

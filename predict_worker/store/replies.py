@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from . import records
 log = logging.getLogger(__name__)
 
 _RECONNECT_S = 0.2
+_SILENT_S = 10.0
+"""After so long without a word Redis is asked for one, and after twice as long the connection is given
+up: one whose other end has vanished is as silent as one on which nobody speaks."""
 
 
 class RedisSubscription:
@@ -24,10 +28,14 @@ class RedisSubscription:
     """
 
     def __init__(
-        self, client: redis.Redis, channel: str, deliver: Callable[[Sequence[Finished]], None]
+        self,
+        client: redis.Redis,
+        channel: str,
+        deliver: Callable[[Sequence[Finished]], None],
+        silent_s: float = _SILENT_S,
     ) -> None:
         self._client: Any = client
-        self._channel, self._deliver = channel, deliver
+        self._channel, self._deliver, self._silent_s = channel, deliver, silent_s
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replies", daemon=True)
         self._thread.start()
@@ -47,11 +55,22 @@ class RedisSubscription:
                 self._closed.wait(_RECONNECT_S)
 
     def _listen(self, pubsub: redis.client.PubSub) -> None:
+        heard_at, asked = time.monotonic(), False
         while not self._closed.is_set():
-            message = pubsub.get_message(timeout=0.5)
-            if message is None or message["type"] != "message":
-                continue
-            try:
-                self._deliver(list(records.frames(message["data"])))
-            except Exception:
-                log.exception("a reply could not be delivered")
+            message = pubsub.get_message(timeout=min(0.5, self._silent_s))
+            silent_s = time.monotonic() - heard_at
+            if message is not None:
+                heard_at, asked = time.monotonic(), False
+                if message["type"] == "message":
+                    self._received(message["data"])
+            elif silent_s > 2 * self._silent_s:
+                raise redis.exceptions.ConnectionError("silent")
+            elif silent_s > self._silent_s and not asked:
+                pubsub.ping()
+                asked = True
+
+    def _received(self, message: bytes) -> None:
+        try:
+            self._deliver(list(records.frames(message)))
+        except Exception:
+            log.exception("a reply could not be delivered")

@@ -19,6 +19,8 @@ Answer = TypeVar("Answer")
 
 _SHARED = ("common", "lose")
 _DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
+_REFUSED = re.compile(r"\b(READONLY|NOREPLICAS|MISCONF|BUSY|MASTERDOWN)\b")
+"""Answers of a Redis that fails over, cannot write its file, or runs another's script: they pass."""
 
 
 class Scripts:
@@ -87,9 +89,9 @@ class Scripts:
         answers = send(("EVALSHA", sha, 1, base, *arguments))
         if isinstance(answers[len(before)], redis.exceptions.NoScriptError):
             answers = send(("EVAL", text, 1, base, *arguments))
-        error = answers[len(before)]
-        if isinstance(error, Exception):
-            raise error
+        for answer in answers[len(before) :]:
+            if isinstance(answer, Exception):
+                raise answer
         return answers
 
     def _script(self, name: str) -> tuple[str, str]:
@@ -151,6 +153,8 @@ def guarded(run: Callable[[], Answer], repeatable: bool = False) -> Answer:
     except redis.exceptions.ResponseError as error:
         if "OOM" in str(error):
             raise QueueFull("Redis is out of memory", retry_after_s=5.0) from error
+        if isinstance(error, redis.exceptions.ReadOnlyError) or _REFUSED.search(str(error)):
+            raise StoreUnavailable(f"Redis refused: {error}") from error
         raise
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
         raise StoreUnavailable(f"Redis did not answer: {error}") from error

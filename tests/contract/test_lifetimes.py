@@ -47,6 +47,19 @@ def test_outputs_expire_before_the_record(open_store: Open, payload: bytes) -> N
     assert store.result(job_id)[0] == job
 
 
+@pytest.mark.parametrize("payload", [b"out", LARGE])
+def test_outputs_of_the_first_ranges_wait_for_the_last(open_store: Open, payload: bytes) -> None:
+    """Lifetimes count from the end of the job."""
+    store = open_store(roomier(result_ttl_s=0.3))
+    job_id = submit(store, ranges=(1, 1))
+    first, last = claim(store)
+    finish(store, answered(first, payload))
+    let_pass(store, 0.35)
+    finish(store, answered(last, payload))
+    assert store.result(job_id)[1] == (payload, payload)
+    eventually(lambda: store.result(job_id)[1] is None)
+
+
 def test_record_expires(open_store: Open) -> None:
     store = open_store(roomier(result_ttl_s=0.05, record_ttl_s=0.1))
     jobs = [succeeded(store)]

@@ -76,40 +76,39 @@ def inputs(backend: RedisBackend) -> int:
 
 
 def end_by(store: JobStore, end: str) -> None:
-    """A job of three large ranges, two of them claimed, comes to this end."""
-    deadline_s = 0.03 if end == "expired" else 60.0
-    job_id = submit(store, payload=LARGE, ranges=(1, 1, 1), deadline_s=deadline_s, idempotency_key="k")
-    first = claim_one(store)
-    second = claim_one(store, OTHER_CHILD)
-    if end in ("succeeded", "failed"):
+    """A job of four large ranges, one answered and two claimed, comes to this end."""
+    deadline_s = 0.05 if end == "expired" else 60.0
+    job_id = submit(store, payload=LARGE, ranges=(1,) * 4, deadline_s=deadline_s, idempotency_key="k")
+    finish(store, answered(claim_one(store), LARGE))
+    first, second = claim_one(store), claim_one(store, OTHER_CHILD)
+    if end in ("succeeded", "failed", "deleted when done"):
         outcomes = [answered(first, LARGE), answered(claim_one(store), LARGE)]
-        finish(store, *outcomes, answered(second, LARGE) if end == "succeeded" else failed(second))
-    elif end == "expired":
-        let_pass(store, 0.04)
-        finish(store, answered(first, LARGE))
-        finish(store, answered(second, LARGE), consumer=OTHER_CHILD)
-    elif end == "cancelled":
-        store.cancel(job_id)
-        finish(store, answered(first, LARGE), answered(second, LARGE))
-    elif end == "recovered":
+        finish(store, *outcomes, failed(second) if end == "failed" else answered(second, LARGE))
+    if end == "expired":
+        let_pass(store, 0.06)
+    if end == "buried":
+        for _ in range(3):
+            store.recover(MODEL, CHILD, Loss.CHILD)
+            claim(store)
+    if end == "cancelled after a loss":
         store.recover(MODEL, CHILD, Loss.NODE)
+    if end.startswith("cancelled"):
         store.cancel(job_id)
-    elif end == "deleted when done":
-        finish(store, *(answered(entry, LARGE) for entry in (first, second, claim_one(store))))
+    if end.startswith("deleted"):
         store.delete(job_id)
-    else:
-        store.delete(job_id)
-        store.recover(MODEL, "n2:", Loss.NODE)
+    finish(store, answered(first, LARGE))
+    finish(store, answered(second, LARGE), consumer=OTHER_CHILD)
 
 
 @pytest.mark.parametrize(
     ("end", "kept"),
     [
         ("succeeded", {"job", "once", "out"}),
-        ("failed", {"job", "once", "out"}),
+        ("failed", {"job", "once"}),
         ("expired", {"job", "once"}),
+        ("buried", {"job", "once", "in"}),
         ("cancelled", {"job", "once"}),
-        ("recovered", {"job", "once"}),
+        ("cancelled after a loss", {"job", "once"}),
         ("deleted", set()),
         ("deleted when done", set()),
     ],

@@ -11,6 +11,8 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from tensorflow.core.protobuf import saved_model_pb2  # noqa: E402
+
 from predict_worker.batch import run_batch  # noqa: E402
 from predict_worker.codec import Instances, pack, pack_raw, unpack  # noqa: E402
 from predict_worker.core.errors import InvalidRequest, ModelLoadError  # noqa: E402
@@ -159,6 +161,71 @@ def test_a_signature_of_a_dtype_that_cannot_travel_is_left_out(saved, caplog):
 def test_a_model_without_signature_is_not_loaded(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
     with pytest.raises(ModelLoadError, match="no signature of 1/"):
+        load(tmp_path / "1")
+
+
+def with_optimizer_of_tensorflow_2_3(version: Path) -> None:
+    """Describe an optimizer with a slot for the weight, as exports of TensorFlow 2.3 to 2.5 do: an object
+    of no kind that later ones know, which is to make the slot's variable."""
+    proto = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    nodes = proto.meta_graphs[0].object_graph_def.nodes
+    weight = next(n for n, node in enumerate(nodes) if node.HasField("variable"))
+    slot = nodes.add()
+    slot.variable.CopyFrom(nodes[weight].variable)
+    optimizer = nodes.add()
+    optimizer.user_object.identifier = "optimizer"
+    optimizer.slot_variables.add(
+        original_variable_node_id=weight, slot_name="m", slot_variable_node_id=len(nodes) - 2
+    )
+    nodes[0].children.add(node_id=len(nodes) - 1, local_name="optimizer")
+    (version / "saved_model.pb").write_bytes(proto.SerializeToString())
+
+
+def weighing(version: Path) -> None:
+    """y = 3 x, the weight a variable; z the place of a word in a table that is an asset."""
+    vocabulary = version.with_name("words.txt")
+    vocabulary.write_text("apple\npear\n")
+    words = tf.lookup.TextFileInitializer(
+        str(vocabulary),
+        tf.string,
+        tf.lookup.TextFileIndex.WHOLE_LINE,
+        tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    module = tf.Module()
+    module.weight, module.table = tf.Variable(3.0), tf.lookup.StaticHashTable(words, -1)
+    module.f = tf.function(
+        lambda x, word: {"y": x * module.weight, "z": module.table.lookup(word)},
+        input_signature=[tf.TensorSpec((None,), tf.float32, "x"), tf.TensorSpec((None,), tf.string, "word")],
+        autograph=False,
+    )
+    tf.saved_model.save(module, str(version), signatures=module.f)
+    vocabulary.unlink()
+
+
+def test_an_export_whose_optimizer_is_no_longer_known_is_served_by_its_graph(tmp_path, caplog):
+    weighing(tmp_path / "1")
+    with_optimizer_of_tensorflow_2_3(tmp_path / "1")
+    with pytest.raises(AttributeError, match="add_slot"):
+        tf.saved_model.load(str(tmp_path / "1"))
+    model = load(tmp_path / "1")
+    gc.collect()
+    assert list(model.signatures) == ["serving_default"]
+    signature = model.signatures["serving_default"]
+    assert set(signature.inputs) == {TensorSpec("x", "float32", (-1,)), TensorSpec("word", "string", (-1,))}
+    assert set(signature.outputs) == {TensorSpec("y", "float32", (-1,)), TensorSpec("z", "int64", (-1,))}
+    for rows in (1, 3):
+        inputs = {"x": np.ones(rows, np.float32), "word": np.array([b"pear"] * rows, object)}
+        answer = model.run("serving_default", inputs)
+        assert (answer["y"].tolist(), answer["z"].tolist()) == ([3.0] * rows, [1] * rows)
+    assert "add_slot" in caplog.text
+
+
+def test_the_first_error_is_told_when_the_graph_does_not_load_either(tmp_path):
+    weighing(tmp_path / "1")
+    with_optimizer_of_tensorflow_2_3(tmp_path / "1")
+    (tmp_path / "1" / "variables" / "variables.index").unlink()
+    with pytest.raises(Exception, match="add_slot"):
         load(tmp_path / "1")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +32,10 @@ for name, module in {"half": Half(), "busy": Busy()}.items():
 
 
 def make_models(root: Path) -> Path:
-    """``half`` (x / 2 + 2 over rows of two) and ``busy`` (see :func:`busy`)."""
+    """``half`` (x / 2 + 2), ``busy`` (see :func:`busy`), and ``single``: the same, one row a batch."""
     subprocess.run([sys.executable, "-c", _MAKE, str(root)], check=True, capture_output=True)
+    shutil.copytree(root / "busy", root / "single")
+    (root / "single" / "model.toml").write_text("[batch]\nmax_rows = 1\n")
     return root
 
 

@@ -35,7 +35,14 @@ def until(probe: Callable[[], Value], timeout_s: float = 30.0, what: str = "cond
 
 
 class Stack:
-    """Started piece by piece; ``close`` ends every process it has started."""
+    """Started piece by piece; ``close`` ends every process it has started.
+
+    ``project`` names the package of settings, Celery app and WSGI application, in the folder ``home``.
+    """
+
+    project = "proj"
+    home = ROOT
+    python = sys.executable
 
     def __init__(self, folder: Path, models: Path, **environment: str) -> None:
         self.folder = folder
@@ -43,8 +50,8 @@ class Stack:
         self.port = _free_port()
         self._environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "DJANGO_SETTINGS_MODULE": "proj.settings",
+            "PYTHONPATH": str(self.home),
+            "DJANGO_SETTINGS_MODULE": f"{self.project}.settings",
             "MODEL_REPOSITORY": str(models),
             "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
             "SECRET_KEY": "system-tests",
@@ -55,6 +62,11 @@ class Stack:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=40, trust_env=False)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the processes get."""
+        return {**self._environment, "REDIS_URL": self.redis.url}
+
     def start(self, *, children: int = 1, queues: str = "") -> Stack:
         self.redis.start()
         self.web()
@@ -63,7 +75,8 @@ class Stack:
         return self
 
     def web(self) -> subprocess.Popen[bytes]:
-        command = ["granian", "--interface", "wsgi", "proj.wsgi:application", "--host", "127.0.0.1"]
+        application = f"{self.project}.wsgi:application"
+        command = ["granian", "--interface", "wsgi", application, "--host", "127.0.0.1"]
         options = [
             "--port",
             str(self.port),
@@ -74,11 +87,31 @@ class Stack:
             "--backpressure",
             "64",
         ]
-        return self._spawn("web", [sys.executable, "-m", *command, *options])
+        return self._spawn("web", [self.python, "-m", *command, *options])
 
-    def worker(self, *, children: int = 1, queues: str = "", app: str = "proj") -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "celery", "-A", app, "worker", "-c", str(children), "-l", "INFO"]
-        return self._spawn("worker", [*command, *(["-Q", queues] if queues else [])])
+    def worker(
+        self,
+        *,
+        children: int = 1,
+        queues: str = "",
+        app: str = "",
+        pool: str = "prefork",
+        name: str = "worker",
+    ) -> subprocess.Popen[bytes]:
+        """``name`` is the log's; without ``queues`` it serves every model."""
+        command = [
+            "celery",
+            "-A",
+            app or self.project,
+            "worker",
+            "-l",
+            "INFO",
+            "-c",
+            str(children),
+            "-P",
+            pool,
+        ]
+        return self._spawn(name, [self.python, "-m", *command, *(["-Q", queues] if queues else [])])
 
     def await_ready(self, timeout_s: float = 60.0) -> None:
         until(lambda: self.ready().status_code == 200, timeout_s, "readiness")
@@ -133,9 +166,8 @@ class Stack:
 
     def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
-            environment = {**self._environment, "REDIS_URL": self.redis.url}
             process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=self.home, env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )
         self._processes.append(process)
         return process

@@ -90,12 +90,12 @@ def test_each_model_is_loaded_once_per_process_over_hundreds_of_jobs(stack: Stac
     until(both_counted, what="heartbeats that count batches")
     workers = stack.workers()
     assert len({worker["pid"] for worker in workers}) == 2
-    assert [worker["loads"] for worker in workers] == [2, 2]  # half and busy
+    assert [worker["loads"] for worker in workers] == [3, 3]  # half, busy and single
 
 
 def test_models_say_what_may_be_sent(stack: Stack) -> None:
     models = stack.http.get("/api/models").json()["models"]
-    assert [model["name"] for model in models] == ["busy", "half"]
+    assert [model["name"] for model in models] == ["busy", "half", "single"]
     half = stack.http.get("/api/models/half").json()
     assert "serving_default" in str(half)
     assert "float32" in str(half)
@@ -126,7 +126,7 @@ def test_cancelled_job_never_shows_a_result(stack: Stack) -> None:
 
 
 def test_several_models_share_a_worker_without_starving(stack: Stack) -> None:
-    saturating = [stack.predict("busy", busy(0.3)).json()["id"] for _ in range(20)]
+    saturating = [stack.predict("single", busy(0.3)).json()["id"] for _ in range(20)]
     response = stack.predict("half", [[2.0, 3.0]], wait_s=20)
     assert response.status_code == 200, lines(response)
     assert any(stack.job(job_id)["state"] in ("queued", "running") for job_id in saturating)

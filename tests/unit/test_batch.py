@@ -115,8 +115,8 @@ def test_inputs_nobody_has_checked_are_bound_here():
 
 
 def test_different_item_shapes_never_share_a_call():
-    signature = Signature("serving_default", (TensorSpec("x", "float32", (-1, -1)),), (Y,))
-    model, calls = loaded(double, signature)
+    x, y = (TensorSpec(name, "float32", (-1, -1)) for name in "xy")
+    model, calls = loaded(double, Signature("serving_default", (x,), (y,)))
     outcomes = run(model, entry([[1, 2]]), entry([[1, 2, 3]]), entry([[3, 4]]))
     assert answers(outcomes) == [[[2, 4]], [[2, 4, 6]], [[6, 8]]]
     assert sorted(calls) == [1, 2]
@@ -176,6 +176,27 @@ def test_a_wrong_number_of_answers_fails_every_entry_of_the_call():
 def test_a_model_that_miscounts_only_batches_answers_each_entry_alone():
     model, calls = loaded(lambda x: {"y": x[:1] * 2})
     assert answers(run(model, entry([[1, 2]]), entry([[3, 4]]))) == [[[2, 4]], [[6, 8]]]
+    assert calls == [2, 1, 1]
+
+
+def test_an_answer_of_another_shape_than_declared_fails():
+    model, _ = loaded(lambda x: {"y": np.repeat(x, 2, axis=1)})
+    (outcome,) = run(model, entry([[1, 2]] * 3))
+    assert outcome.error is not None
+    assert outcome.error.code == "wrong_answer_shape"
+    assert outcome.error.detail == "output y has shape (3, 4), declared is (-1, 2)"
+
+
+def test_an_entry_whose_calls_are_answered_in_different_shapes_fails_alone():
+    open_ended = Signature("serving_default", (X,), (TensorSpec("y", "float32", (-1, -1)),))
+    calls: list[int] = []
+
+    def widening(x: Any) -> Any:
+        calls.append(len(x))
+        return {"y": np.repeat(x, len(calls), axis=1)}
+
+    model, _ = loaded(widening, open_ended, batch=BatchPolicy(max_rows=2))
+    assert answers(run(model, entry([[1, 2]] * 3), entry([[3, 4]]))) == ["model_error", [[3, 3, 3, 4, 4, 4]]]
     assert calls == [2, 1, 1]
 
 

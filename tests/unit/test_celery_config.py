@@ -10,6 +10,7 @@ from celery.app.defaults import NAMESPACES, flatten
 from django.test import override_settings
 
 from predict_worker.celery_config import CELERY_DEFAULTS, broker_url, celery_defaults
+from predict_worker.wakeup import PREDICT
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,43 @@ def test_settings_of_the_project_win_over_the_defaults(configured: Callable[[], 
         assert conf.worker_prefetch_multiplier == 5
         assert conf.worker_proc_alive_timeout == 600
         assert conf.imports == ("predict_worker.boot",)
+
+
+@pytest.mark.parametrize(
+    ("imports", "expected"),
+    [
+        ("shop.tasks", ("shop.tasks", "predict_worker.boot")),
+        (["shop.tasks", "shop.more"], ("shop.tasks", "shop.more", "predict_worker.boot")),
+    ],
+)
+def test_imports_of_the_project_stay(
+    configured: Callable[[], Celery], imports: object, expected: tuple[str, ...]
+) -> None:
+    with override_settings(CELERY_IMPORTS=imports):
+        assert configured().conf.imports == expected
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        {"shop.*": {"queue": "slow"}},
+        [{"shop.*": {"queue": "slow"}}],
+        lambda name, *_, **__: {"queue": "slow"} if name.startswith("shop.") else None,
+    ],
+)
+def test_routes_of_the_project_stay_and_come_first(configured: Callable[[], Celery], routes: object) -> None:
+    with override_settings(CELERY_TASK_ROUTES=routes):
+        route = configured().amqp.router.route
+        assert route({}, "shop.notify", ("half",))["queue"].name == "slow"
+        assert route({}, PREDICT, ("half",))["queue"].name == "model.half"
+        assert route({}, "other.task", ("half",))["queue"].name == "celery"
+
+
+def test_results_of_the_projects_own_tasks_are_kept(configured: Callable[[], Celery]) -> None:
+    with override_settings(CELERY_RESULT_BACKEND="cache+memory://"):
+        conf = configured().conf
+        assert conf.result_backend == "cache+memory://"
+        assert not conf.task_ignore_result
 
 
 def test_the_job_stores_redis_is_the_broker_unless_another_is_named(configured: Callable[[], Celery]) -> None:

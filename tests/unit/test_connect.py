@@ -12,6 +12,7 @@ from django.test import override_settings
 
 import predict_worker
 from predict_worker import cancel, connect, get_job, submit, wait
+from predict_worker.codec import write_npy as npy
 from predict_worker.conf import get_config
 from predict_worker.core.errors import InvalidRequest, JobNotFound
 from predict_worker.core.job import JobState
@@ -40,6 +41,19 @@ def test_the_service_has_the_settings_limits() -> None:
     with override_settings(PREDICT_WORKER={"BUCKETS": 8, "MAX_WAIT_S": 3, "MAX_BODY_BYTES": 9999}):
         limits = connect.build(get_config())._limits
     assert (limits.buckets, limits.max_wait_s, limits.max_input_bytes) == (8, 3.0, 9999)
+
+
+def test_the_service_follows_overridden_settings() -> None:
+    before = connect.service()
+    with override_settings(PREDICT_WORKER={"MAX_WAIT_S": 3}):
+        assert connect.service() is connect.service()
+        assert connect.service()._limits.max_wait_s == 3.0
+    assert connect.service()._limits == before._limits
+
+
+def test_a_substitute_stays_whatever_the_settings(world: World) -> None:
+    with override_settings(PREDICT_WORKER={"MAX_WAIT_S": 3}):
+        assert connect.service() is world.service
 
 
 def test_a_substitute_serves_until_its_block_ends(world: World) -> None:
@@ -79,10 +93,12 @@ def test_submit_then_wait_gives_arrays(world: World) -> None:
         ("digits", DIGIT),
         ("digits", {"x": DIGIT}),
         ("digits", {"x": np.zeros((1, 8, 8, 1), np.float32)}),
+        ("digits", npy(np.zeros((1, 8, 8, 1), np.float32))),
         ("pair", {"a": np.ones((2, 2), np.float32), "b": np.arange(2)}),
+        ("pair", {"a": np.ones((2, 2), np.float32), "b": npy(np.arange(2))}),
     ],
 )
-def test_inputs_may_be_lists_or_arrays(world: World, model: str, inputs: object) -> None:
+def test_inputs_may_be_lists_arrays_or_npy(world: World, model: str, inputs: object) -> None:
     assert submit(model, inputs).state is JobState.QUEUED
 
 
@@ -136,6 +152,6 @@ def test_a_job_can_be_read_and_cancelled(world: World) -> None:
 
 
 def test_the_package_offers_these_functions_and_no_others() -> None:
-    assert set(predict_worker.__all__) >= {"submit", "wait", "get_job", "cancel"}
+    assert set(predict_worker.__all__) >= {"submit", "wait", "get_job", "cancel", "predict"}
     with pytest.raises(AttributeError, match="nothing"):
         _ = predict_worker.nothing

@@ -9,7 +9,7 @@ import pytest
 
 from predict_worker.core.errors import StoreUnavailable
 from predict_worker.core.job import JobState, NewJob, RowRange, new_job_id
-from predict_worker.core.ports import Claim, ClaimLimits, Entry, Lane, Outcome
+from predict_worker.core.ports import Claim, ClaimLimits, Entry, Lane, Loss, Outcome
 from predict_worker.core.spec import BatchPolicy
 from predict_worker.executor import Executor
 from predict_worker.store.config import StoreConfig
@@ -22,8 +22,10 @@ MODEL, CHILD = "digits", "node:1"
 class Echo:
     """Answers each entry with its own input; remembers the sizes of its batches."""
 
-    def __init__(self, max_rows: int = 4, during: Callable[[], object] = lambda: None) -> None:
-        self.policy = BatchPolicy(max_rows=max_rows)
+    def __init__(
+        self, max_rows: int = 4, during: Callable[[], object] = lambda: None, linger_ms: float = 0.0
+    ) -> None:
+        self.policy = BatchPolicy(max_rows=max_rows, linger_ms=linger_ms)
         self.sizes: list[int] = []
         self._during = during
 
@@ -75,8 +77,15 @@ class Scene:
             slice_s=1.0,
             draining=lambda: self.draining,
             monotonic=lambda: self.now,
+            pause=self.pause,
         )
+        self.pauses: list[float] = []
+        self.meanwhile: Callable[[], object] = lambda: None
         self.token = ""
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.meanwhile()
 
     @contextmanager
     def watch(self, lane: Lane, entries: Sequence[Entry]) -> Iterator[None]:
@@ -190,3 +199,96 @@ def test_give_way_claims_nothing_and_wakes_another(scene: Scene) -> None:
     scene.executor.give_way(MODEL, scene.token)
     assert scene.states(ids) == {JobState.QUEUED}
     assert len(scene.wakeups.sent) == 1
+
+
+def test_batch_that_is_not_full_waits_for_nobody_by_default(scene: Scene) -> None:
+    scene.submit(1)
+    scene.executor.serve(MODEL, scene.token, Echo(max_rows=4))
+    assert scene.pauses == []
+
+
+def test_lingering_batch_takes_what_comes_meanwhile_once(scene: Scene) -> None:
+    ids = scene.submit(1)
+    model = Echo(max_rows=4, linger_ms=20)
+    scene.meanwhile = lambda: ids.extend(scene.submit(2))
+    scene.executor.serve(MODEL, scene.token, model)
+    assert model.sizes == [3]
+    assert scene.watched == [3]
+    assert scene.pauses == [0.02]
+    assert scene.states(ids) == {JobState.SUCCEEDED}
+
+
+def test_lingering_batch_takes_no_more_rows_than_the_policy_allows(scene: Scene) -> None:
+    ids = scene.submit(1)
+    model = Echo(max_rows=4, linger_ms=20)
+
+    def six_come() -> None:
+        scene.meanwhile = lambda: None
+        ids.extend(scene.submit(6))
+
+    scene.meanwhile = six_come
+    scene.executor.serve(MODEL, scene.token, model)
+    assert model.sizes == [4, 3]
+    assert scene.states(ids) == {JobState.SUCCEEDED}
+
+
+def test_full_batch_does_not_linger(scene: Scene) -> None:
+    scene.submit(4)
+    scene.executor.serve(MODEL, scene.token, Echo(max_rows=4, linger_ms=20))
+    assert scene.pauses == []
+
+
+def test_child_that_is_told_to_drain_does_not_linger(scene: Scene) -> None:
+    ids = scene.submit(1)
+    told = iter([False, True, True])
+    executor = Executor(
+        scene.store,
+        scene.wakeups,
+        CHILD,
+        scene.watch,
+        draining=lambda: next(told),
+        pause=scene.pause,
+    )
+    executor.serve(MODEL, scene.token, Echo(linger_ms=20))
+    assert scene.states(ids) == {JobState.SUCCEEDED}
+    assert scene.pauses == []
+
+
+def claim_elsewhere(scene: Scene) -> str:
+    """A job that another child holds."""
+    (job_id,) = scene.submit(1)
+    other = Lane(MODEL, "node:2", scene.token)
+    assert scene.store.step(other, (), ClaimLimits(1, 1 << 20)).entries
+    scene.store.step(other, (), None)
+    return job_id
+
+
+def test_rerun_does_not_linger(scene: Scene) -> None:
+    lost = claim_elsewhere(scene)
+    scene.store.recover(MODEL, "node:2", Loss.CHILD)
+    scene.executor.serve(MODEL, scene.store.sweep(MODEL).wakeups[0], Echo(linger_ms=20))
+    assert scene.states([lost]) == {JobState.SUCCEEDED}
+    assert scene.pauses == []
+
+
+def test_rerun_that_comes_while_a_batch_lingers_runs_alone_once_that_is_published(scene: Scene) -> None:
+    lost = claim_elsewhere(scene)
+    (job_id,) = scene.submit(1)
+    states: list[JobState] = []
+    model = Echo(linger_ms=20, during=lambda: states.append(scene.store.get(job_id).state))
+    scene.meanwhile = lambda: scene.store.recover(MODEL, "node:2", Loss.CHILD)
+    scene.executor.serve(MODEL, scene.token, model)
+    assert model.sizes == [1, 1]
+    assert states == [JobState.RUNNING, JobState.SUCCEEDED]
+    assert scene.states([job_id, lost]) == {JobState.SUCCEEDED}
+    assert scene.store.get(lost).attempts == 2
+
+
+def test_store_lost_while_a_batch_lingers_costs_no_job(scene: Scene) -> None:
+    ids = scene.submit(1)
+    scene.store.fail_after = {2}
+    scene.meanwhile = lambda: ids.extend(scene.submit(1))
+    scene.executor.serve(MODEL, scene.token, Echo(linger_ms=20))
+    for _, token in scene.wakeups.sent:
+        scene.executor.serve(MODEL, token, Echo())
+    assert scene.states(ids) == {JobState.SUCCEEDED}

@@ -12,13 +12,24 @@ from predict_worker.runtimes.threads import VARIABLES, cores, set_threads, threa
 
 
 def test_a_kind_without_runtime_is_named():
-    with pytest.raises(ModelLoadError, match="kind onnx"):
-        runtime_for("onnx")
+    with pytest.raises(ModelLoadError, match="kind pickle"):
+        runtime_for("pickle")
 
 
 def test_the_parent_imports_only_what_its_models_need():
-    assert parent_imports(["onnx"]) == frozenset()
-    assert parent_imports(["saved_model", "saved_model"]) == {"tensorflow"}
+    assert parent_imports(["python"]) == frozenset()
+    assert parent_imports(["saved_model", "keras", "h5"]) == {"tensorflow"}
+    assert parent_imports(["tflite", "onnx"]) == {"ai_edge_litert.interpreter", "onnxruntime"}
+
+
+@pytest.mark.parametrize("kind", ["keras", "tflite", "onnx"])
+def test_a_library_that_is_not_installed_is_named(kind, monkeypatch):
+    for name in ("ai_edge_litert.interpreter", "keras", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("keras", "litert", "onnx"):
+        monkeypatch.delitem(sys.modules, f"predict_worker.runtimes.{name}", raising=False)
+    with pytest.raises(ModelLoadError, match=f"the runtime for {kind} cannot be imported"):
+        runtime_for(kind)
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ from predict_worker.core.errors import (
 )
 from predict_worker.core.job import JobError, JobState, Priority, bucket_of
 from predict_worker.core.ports import Lane, ModelEntry
-from predict_worker.core.spec import ModelRef
+from predict_worker.core.spec import BatchPolicy, ModelRef, Signature, TensorSpec
 from predict_worker.service import PredictRequest
 from predict_worker.store.config import StoreConfig
-from tests.unit.world import DIGIT, World, spec
+from tests.unit.world import DIGIT, DIGITS, World, spec
 
 BROKEN = JobError("broken", "Broken", "the model refused these rows")
 
@@ -81,6 +81,14 @@ def test_rows_are_split_by_the_batch_policy_and_joined_again(world: World) -> No
     answer = world.service.result(job_id, "")
     assert answer.payloads is not None
     assert join_ranges(answer.payloads)["probabilities"].shape == (5, 10)
+
+
+def test_rows_whose_answers_might_not_fit_each_other_stay_together(world: World) -> None:
+    longest = Signature("serving_default", DIGITS.inputs, (TensorSpec("words", "int64", (-1, -1)),))
+    batch = BatchPolicy(max_rows=2)
+    world.catalogue_store.publish_specs([spec("digits", signature=longest, batch=batch)])
+    world.service.submit(digit(rows=5))
+    assert [entry.rows for entry in world.claim()] == [5]
 
 
 def test_a_waited_job_of_several_ranges_is_read_from_the_store(world: World) -> None:

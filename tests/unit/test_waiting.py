@@ -67,6 +67,29 @@ def test_a_result_before_the_waiter_listens_is_not_missed(world: World) -> None:
     assert finished.payload == b"out"
 
 
+def test_rechecks_go_on_after_what_nobody_foresaw() -> None:
+    world = World()
+    waiters = Waiters(world.store, 1, recheck_s=0.01)
+    world.store.loses_messages = True
+
+    def fail() -> None:
+        raise ValueError("unforeseen")
+
+    try:
+        with place_of(waiters) as place:
+            place.expect(job_id := new_job_id(0))
+            submit(world, place, job_id)
+            world.store.after["get_many"] = fail
+            place.waiting = True
+            while "get_many" in world.store.after:
+                assert place.wait(0.01) is None
+            run_raw(world)
+            assert place.wait(5) == Finished(job_id)
+    finally:
+        waiters.close()
+        world.close()
+
+
 def test_a_lost_message_is_made_good_by_the_recheck(world: World) -> None:
     world.store.loses_messages = True
     with place_of(world.waiters) as place:

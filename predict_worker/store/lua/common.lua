@@ -73,30 +73,30 @@ local function wake(model)
   if alive > 0 and alive >= wanted_slots(model) then return false end
   if ring(model) then return false end
   local slots, interval = slots_key(model), settings.sent_retry_us
-  local lapsed = redis.call('ZRANGEBYSCORE', slots, '-inf', int(now), 'LIMIT', 0, 1)[1]
-  if lapsed then
-    redis.call('ZREM', slots, lapsed)
-    local before = string.match(lapsed, '^%d+%-%d+%-(%d+)$')
-    if before then interval = math.min(tonumber(before) * 2, settings.sent_retry_max_us) end
-  end
+  local lapsed = redis.call('ZRANGEBYSCORE', slots, '-inf', int(now), 'LIMIT', 0, 1)[1] or ''
+  redis.call('ZREM', slots, lapsed)  -- also where none has: a first write that a full Redis admits
+  local before = string.match(lapsed, '^%d+%-%d+%-(%d+)$')
+  if before then interval = math.min(tonumber(before) * 2, settings.sent_retry_max_us) end
   local number = redis.call('HINCRBY', model_key(model), 'wakeups', 1)
   local token = string.match(base, '{(%d+)}') .. '-' .. number .. '-' .. int(interval)
   redis.call('ZADD', slots, int(now + interval), token)
   return token
 end
 
--- Takes an entry out of its queue; answers whether somebody still held it.
+-- Takes an entry out of its queue; answers whether it was still there. Redis may have lost the claim
+-- (with its last second of writes, or to a replica that took over) and kept the entry.
 -- XACK first: at maxmemory a script whose first write needs memory is refused.
 local function acknowledge(model, priority, entry_id)
   local stream = queue_key(model, priority)
   local pending = redis.call('XACK', stream, GROUP, entry_id) == 1
   redis.call('LREM', suspects_key(model), 1, priority .. ' ' .. entry_id)
-  if redis.call('XDEL', stream, entry_id) == 1 then
+  local queued = redis.call('XDEL', stream, entry_id) == 1
+  if queued then
     redis.call('DECR', entries_key())
     -- Positions are measured by what has left the queue, whichever way.
     if not pending then redis.call('HINCRBY', model_key(model), 'claimed', 1) end
   end
-  return pending
+  return pending or queued
 end
 
 -- Takes every entry of a job out of its queue, with its inputs.
@@ -142,8 +142,17 @@ local function end_job(job_id, model, state, ...)
   redis.call('HSET', job, 'state', state, 'finished', int(now), ...)
   redis.call('PEXPIRE', job, settings.record_ttl_ms)
   redis.call('ZREM', deadlines_key(model), job_id)
-  local once = redis.call('HGET', job, 'once')
-  if once then redis.call('PEXPIRE', once_key(once), settings.record_ttl_ms) end
+  local raw = redis.call('HMGET', job, 'once', 'ranges')
+  if raw[1] then redis.call('PEXPIRE', once_key(raw[1]), settings.record_ttl_ms) end
+  local ranges = tonumber(raw[2])
+  if ranges == 1 then return end
+  for range = 0, ranges - 1 do  -- the outputs of the first have waited for the last
+    if state == 'succeeded' then
+      redis.call('PEXPIRE', out_key(job_id, range), settings.result_ttl_ms)
+    else
+      redis.call('UNLINK', out_key(job_id, range))
+    end
+  end
 end
 
 local function expire_job(job_id, model, channels)

@@ -12,10 +12,10 @@ for _, priority in ipairs(PRIORITIES) do
   local stream = queue_key(model, priority)
   local consumers = redis.call('EXISTS', stream) == 1 and redis.pcall('XINFO', 'CONSUMERS', stream, GROUP) or {}
   for _, info in ipairs(consumers) do
-    local consumer = info[2]
+    local consumer, count = info[2], info[4]
     if matches(consumer) then
       held[consumer] = held[consumer] or {}
-      for _, pending in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', 10000, consumer)) do
+      for _, pending in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', count, consumer)) do
         table.insert(held[consumer], {priority, pending[1]})
       end
     end
@@ -30,6 +30,7 @@ local function remove_from(set, prefix)
     end
   end
 end
+redis.call('ZREM', slots_key(model), '@' .. lost)  -- a first write that a full Redis admits
 remove_from(slots_key(model), '@')
 remove_from(listeners_key(), '')
 if loss ~= 'handback' then remove_from(ready_key(model), '') end

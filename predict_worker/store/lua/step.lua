@@ -22,23 +22,27 @@ local function end_frame(job_id, state, job, facts, failure, payload)
   return struct.pack('>I4I4', #meta, payload and #payload or NO_PAYLOAD) .. meta .. (payload or '')
 end
 
-local function keep(job_id, range, payload, staged)
+-- The outputs of one range; of several they live at least until the job is final.
+local function keep(job_id, range, ranges, payload, staged)
+  local out = out_key(job_id, range)
   if staged ~= '' then
-    if redis.call('EXISTS', stage_key(staged)) == 1 then
-      redis.call('RENAME', stage_key(staged), out_key(job_id, range))
-      redis.call('PEXPIRE', out_key(job_id, range), settings.result_ttl_ms)
-    end
+    redis.call('RENAME', stage_key(staged), out)
+    if ranges == 1 then redis.call('PEXPIRE', out, settings.result_ttl_ms) else redis.call('PERSIST', out) end
+  elseif ranges == 1 then
+    redis.call('SET', out, payload, 'PX', settings.result_ttl_ms)
   else
-    redis.call('SET', out_key(job_id, range), payload, 'PX', settings.result_ttl_ms)
+    redis.call('SET', out, payload)
   end
 end
 
 local function finish(priority, entry_id, job_id, range, payload, staged, facts, failure)
-  local pending = acknowledge(model, priority, entry_id)
+  -- Lost on their way, the outputs are computed again: the entry runs anew when its lease has lapsed.
+  if staged ~= '' and redis.call('EXISTS', stage_key(staged)) == 0 then return end
+  local queued = acknowledge(model, priority, entry_id)
   local raw = redis.call('HMGET', job_key(job_id), 'state', 'left', 'ranges', 'reply', 'deadline',
     'started', 'attempts', 'error', 'history')
-  local job = {started = raw[6] or '', attempts = raw[7] or '1'}
-  if not pending or not raw[1] or FINAL[raw[1]] then
+  local job = {started = raw[6] or int(now), attempts = raw[7] or '1'}
+  if not queued or not raw[1] or FINAL[raw[1]] then
     if staged ~= '' then redis.call('UNLINK', stage_key(staged)) end
     return
   end
@@ -48,8 +52,9 @@ local function finish(priority, entry_id, job_id, range, payload, staged, facts,
     expire_job(job_id, model, raw[4])
     return
   end
+  local ranges = tonumber(raw[3])
   if failure == '' then
-    keep(job_id, range, payload, staged)
+    keep(job_id, range, ranges, payload, staged)
   elseif not raw[8] then
     redis.call('HSET', job_key(job_id), 'error', failure)
   end
@@ -67,7 +72,7 @@ local function finish(priority, entry_id, job_id, range, payload, staged, facts,
   end
   if raw[4] then
     -- Whole in the message only if it is all there is to say of the job.
-    local whole = tonumber(raw[3]) == 1 and staged == '' and not raw[9]
+    local whole = ranges == 1 and staged == '' and not raw[9]
     local sent = state == 'succeeded' and payload or nil
     reply(raw[4], job_id, whole and end_frame(job_id, state, job, facts, first_failure, sent))
   end

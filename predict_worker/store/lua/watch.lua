@@ -8,5 +8,6 @@ for known in string.gmatch(raw[2] or '', '[^,]+') do
   if known ~= channel then channels[#channels + 1] = known end
 end
 if ARGV[3] == 'add' then channels[#channels + 1] = channel end
+redis.call('PERSIST', job_key(id))  -- it has no lifetime yet: a first write that a full Redis admits
 redis.call('HSET', job_key(id), 'reply', table.concat(channels, ','))
 return 1

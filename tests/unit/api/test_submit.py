@@ -301,7 +301,7 @@ def test_a_request_id_that_is_unsafe_or_absent_is_made_anew(client: Client, give
 
 
 def test_the_log_names_job_and_request(client: Client, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "predict_worker")
+    caplog.set_level("DEBUG", "predict_worker")
     response = post(client, x_request_id="req-1")
     assert f"job {response.json()['id']} accepted for digits, request req-1" in caplog.messages
 

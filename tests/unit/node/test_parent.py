@@ -87,14 +87,28 @@ def test_child_over_its_hard_limit_is_killed_and_reported_as_such(parent: Parent
 
 
 def test_children_that_keep_failing_to_start_stop_the_node(parent: Parent) -> None:
+    """However they ended: nobody but the parent notices one that was killed."""
     pool = FakePool([FakeProcess(11, 0)])
-    for _ in range(MAX_FAILED_STARTS - 1):
-        parent.board.start_failed(0)
-    assert parent.tick(pool)
-    parent.board.start_failed(0)
+    for _ in range(MAX_FAILED_STARTS):
+        parent.board.starting(0)
+        assert parent.tick(pool)
+        pool.dead.add(11)
+        parent.tick(pool)
+        pool = FakePool([FakeProcess(11, 0)])
+    parent.board.starting(0)
     assert not parent.tick(pool)
     parent.board.clear(0)  # one that started well
     assert parent.tick(pool)
+
+
+def test_child_that_dies_later_has_not_failed_to_start(parent: Parent) -> None:
+    for _ in range(2 * MAX_FAILED_STARTS):
+        parent.board.starting(0)
+        parent.board.clear(0)
+        parent.board.limit(0, timeout_s=9)
+        parent.board.end(0)
+    parent.board.starting(0)
+    assert parent.tick(FakePool([FakeProcess(11, 0)]))
 
 
 def test_fork_is_refused_once_tensorflow_has_run() -> None:

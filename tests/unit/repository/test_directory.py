@@ -148,8 +148,9 @@ def test_the_digest_does_not_depend_on_the_versions_name(models):
     assert artefact(models, 1).digest == artefact(models, 2).digest
 
 
-def test_a_python_models_digest_covers_what_lies_beside_it(models):
-    put(models, "m/1/model.py")
+@pytest.mark.parametrize("name", ["model.py", "model.onnx"])
+def test_the_digest_covers_what_such_a_model_keeps_beside_it(models, name):
+    put(models, f"m/1/{name}")
     put(models, "m/1/labels/names.txt", "a")
     before = artefact(models).digest
     put(models, "m/1/__pycache__/model.pyc")

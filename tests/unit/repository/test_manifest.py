@@ -69,6 +69,7 @@ def test_an_empty_file_means_the_defaults():
         ("[batch]\nmax_rows = true", "batch.max_rows"),
         ("[batch]\nmax_rows = 0", "batch.max_rows"),
         ("[batch]\nlinger_ms = -1", "batch.linger_ms"),
+        ("[batch]\nlinger_ms = 1001", "batch.linger_ms"),
         ("[batch]\npad_to = 8", "batch.pad_to: expected a list, each a whole number"),
         ("[batch]\npad_to = [8, 'x']", "batch.pad_to"),
         ("[batch]\npad_to = [65]", "batch.pad_to: expected no size above"),

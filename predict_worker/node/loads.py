@@ -1,0 +1,76 @@
+"""Loads that end their process: what a child must know of those before it. Memory shared across the fork."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_CHILD = struct.Struct("q64s")  # process, model that it is loading (a name has 64 characters at most)
+_MODEL = struct.Struct("64sqd")  # name, deaths in a row, moment until which it is left alone
+_MAX_MODELS = 256
+
+MAX_DEATHS = 3
+LEFT_ALONE_S = 60.0
+
+
+class Loads:
+    """One for a node, to be made before the fork. Children are told apart by their index in the pool."""
+
+    def __init__(self, max_children: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._models = _CHILD.size * max_children
+        self._memory = mmap.mmap(-1, self._models + _MODEL.size * _MAX_MODELS)
+
+    @contextmanager
+    def loading(self, index: int, name: str) -> Iterator[None]:
+        """Around a load, in the child. Only one that returns is noted as over."""
+        _CHILD.pack_into(self._memory, _CHILD.size * index, os.getpid(), name.encode("ascii"))
+        yield
+        _CHILD.pack_into(self._memory, _CHILD.size * index, 0, b"")
+        at = self._find(name)
+        if at is not None:
+            self._write(at, name, 0, 0.0)
+
+    def died(self, index: int, pid: int) -> str | None:
+        """In the parent: a child is dead. Counts it, and names the model, if it died of a load."""
+        loading_pid, raw = _CHILD.unpack_from(self._memory, _CHILD.size * index)
+        if loading_pid != pid:
+            return None
+        _CHILD.pack_into(self._memory, _CHILD.size * index, 0, b"")
+        name = _text(raw)
+        at = self._find(name)
+        if at is None:
+            at = self._find("")
+        if at is not None:
+            deaths = self._read(at)[1] + 1
+            self._write(at, name, deaths, self._monotonic() + LEFT_ALONE_S)
+        return name
+
+    def deaths(self, name: str) -> int:
+        """How many loads in a row ended their process, if so many that it is left alone for now; else 0."""
+        at = self._find(name)
+        if at is None:
+            return 0
+        _, deaths, until = self._read(at)
+        return deaths if deaths >= MAX_DEATHS and self._monotonic() < until else 0
+
+    def _find(self, name: str) -> int | None:
+        """Where a model is; of the empty name, where there is room for one."""
+        ends = self._models + _MODEL.size * _MAX_MODELS
+        places = range(self._models, ends, _MODEL.size)
+        return next((at for at in places if self._read(at)[0] == name), None)
+
+    def _read(self, at: int) -> tuple[str, int, float]:
+        raw, deaths, until = _MODEL.unpack_from(self._memory, at)
+        return _text(raw), deaths, until
+
+    def _write(self, at: int, name: str, deaths: int, until: float) -> None:
+        _MODEL.pack_into(self._memory, at, name.encode("ascii"), deaths, until)
+
+
+def _text(raw: bytes) -> str:
+    return raw.rstrip(b"\0").decode("ascii")

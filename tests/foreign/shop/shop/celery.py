@@ -1,0 +1,12 @@
+import os
+
+from celery import Celery
+
+from predict_worker.celery_config import celery_defaults
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+
+app = Celery("shop")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.add_defaults(celery_defaults)
+app.autodiscover_tasks()

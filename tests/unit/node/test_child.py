@@ -1,0 +1,72 @@
+"""A child at work for the task predict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from predict_worker.codec import Columnar
+from predict_worker.core.errors import ModelLoadError
+from predict_worker.core.spec import ModelRef
+from predict_worker.node.board import Board
+from predict_worker.node.child import Child, Place
+from predict_worker.registry import ModelRegistry
+from predict_worker.repository.directory import ModelRepository
+from predict_worker.service import PredictRequest
+from predict_worker.store.config import StoreConfig
+from predict_worker.store.memory_catalogue import MemoryCatalogue, MemoryWakeups
+from tests.unit.models import FunctionRunnable
+from tests.unit.world import Store
+
+MAX_BYTES = 1000
+REQUEST = PredictRequest(ModelRef("m"), Columnar([[1.0, 2.0]]))
+
+
+class OneFunction:
+    """A runtime for which every artefact is this function."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._runnable = FunctionRunnable(lambda x: {"y": function(x)})
+
+    def load(self, artefact: Any, manifest: Any) -> FunctionRunnable:
+        return self._runnable
+
+
+def started(repository: Path, board: Board, function: Callable[[Any], Any]) -> Child:
+    """A child that serves the model ``m``, and whose store then goes away."""
+    store, place = Store(StoreConfig()), Place("n1", 0, board)
+    registry = ModelRegistry(ModelRepository(repository), lambda kind: OneFunction(function))
+    child = Child(place, store, MemoryCatalogue(), MemoryWakeups(), registry, lease_s=60, slice_s=1)
+    child.start(["m"])
+    store.away.add("*")
+    return child
+
+
+def test_prediction_asks_no_store_and_runs_under_the_hard_limit(tmp_path: Path) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "1" / "saved_model.pb").touch()
+    (tmp_path / "m" / "model.toml").write_text("timeout_s = 0.001")
+    board = Board()
+
+    overdue: list[bool] = []
+
+    def outlive(x: Any) -> Any:
+        time.sleep(0.002)
+        overdue.append(board.overdue(0))
+        return x
+
+    child = started(tmp_path, board, outlive)
+    assert child.predict(REQUEST, MAX_BYTES)["y"].tolist() == [[1.0, 2.0]]
+    assert overdue[-1]
+    assert not board.overdue(0)
+
+
+def test_model_that_did_not_load_is_answered_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    child = started(tmp_path, Board(), lambda x: x)
+    with pytest.raises(ModelLoadError, match="no version to offer"):
+        child.predict(REQUEST, MAX_BYTES)

@@ -1,0 +1,77 @@
+"""The README's Python code does what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from celery import Celery, current_app
+from django.test import override_settings
+from django.urls import include, path
+
+from predict_worker.celery_config import celery_defaults
+from predict_worker.testing import FakeModel, TensorSpec, eager
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+DIGITS = FakeModel(
+    lambda x: np.full((len(x), 10), 0.1),
+    inputs=[TensorSpec("x", "float32", (-1, 8, 8, 1))],
+    outputs=[TensorSpec("probabilities", "float32", (-1, 10))],
+)
+
+
+@pytest.fixture
+def names() -> Iterator[dict[str, Any]]:
+    """What the code takes for granted."""
+    before: Any = current_app._get_current_object()  # type: ignore[attr-defined]
+    app = Celery("yours", broker="memory://")
+    images = [np.zeros((8, 8, 1)).tolist()] * 2
+    told: list[Any] = []
+
+    @app.task(name="load", shared=False)
+    def load(name: str) -> Any:
+        return images
+
+    @app.task(name="notify", shared=False)
+    def notify(outputs: Any) -> None:
+        told.append(outputs)
+
+    @app.task(name="best", shared=False)
+    def best(parts: list[Any]) -> None:
+        told.extend(parts)
+
+    yield {
+        "app": app,
+        "celery_defaults": celery_defaults,
+        "include": include,
+        "path": path,
+        "INSTALLED_APPS": [],
+        "urlpatterns": [],
+        "images": images,
+        "load": load,
+        "notify": notify,
+        "best": best,
+        "told": told,
+    }
+    before.set_current()
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=lambda code: code.strip().splitlines()[-1][:40])
+def test_code_runs(code: str, names: dict[str, Any]) -> None:
+    with override_settings(CELERY_TASK_ALWAYS_EAGER=True), eager(models={"digits": DIGITS}):
+        names["app"].conf.task_always_eager = True
+        exec(code, names)
+        for name in [name for name in names if name.startswith("test_")]:
+            names[name]()
+    answers = names["told"]
+    assert all(np.shape(answer["probabilities"])[1] == 10 for answer in answers)
+    assert len(answers) == (4 if "chord" in code else 0)
+
+
+def test_there_is_code() -> None:
+    assert len(BLOCKS) == 4
