@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +9,7 @@ from celery import Celery, current_app
 from kombu.exceptions import OperationalError
 
 from .core.errors import StoreUnavailable
-from .core.ports import JobStore, Wakeups
 from .core.spec import MODEL_NAME
-
-log = logging.getLogger(__name__)
 
 RUN_BATCHES = "predict_worker.run_batches"
 PREDICT = "predict_worker.predict"
@@ -32,23 +28,6 @@ def route_predict(
         return None
     model = kwargs.get("model") or next(iter(args), None)
     return {"queue": queue_name(model)} if isinstance(model, str) and MODEL_NAME.match(model) else None
-
-
-def wake(store: JobStore, wakeups: Wakeups, model: str, token: str | None) -> bool:
-    """Send a wake-up if one is due. False: the broker did not take it, and it is free again: the next
-    submit or sweep issues another."""
-    if token is None:
-        return True
-    try:
-        wakeups.send(model, token)
-        return True
-    except StoreUnavailable as failure:
-        log.warning("no worker was told of work for %s: %s", model, failure)
-    try:
-        store.release_wakeup(model, token)
-    except StoreUnavailable:
-        log.warning("the wake-up of %s lapses by itself", model)
-    return False
 
 
 class CeleryWakeups:

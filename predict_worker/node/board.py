@@ -50,6 +50,11 @@ class Board:
         """A start that no :meth:`clear` follows has failed, also one that a signal ended."""
         self._write(index, 0.0, self._read(index)[1] + 1)
 
+    def forgive(self, index: int) -> None:
+        """A failed start does not count: its cause is known, and dealt with."""
+        until, starts = self._read(index)
+        self._write(index, until, max(0, starts - 1))
+
     def failed_starts(self, index: int) -> int:
         """How many there were in a row, less the one under way."""
         return max(0, self._read(index)[1] - 1)

@@ -6,7 +6,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 _CHILD = struct.Struct("q64s")  # process, model that it is loading (a name has 64 characters at most)
@@ -35,20 +35,25 @@ class Loads:
         if at is not None:
             self._write(at, name, 0, 0.0)
 
-    def died(self, index: int, pid: int) -> str | None:
-        """In the parent: a child is dead. Counts it, and names the model, if it died of a load."""
-        loading_pid, raw = _CHILD.unpack_from(self._memory, _CHILD.size * index)
-        if loading_pid != pid:
-            return None
-        _CHILD.pack_into(self._memory, _CHILD.size * index, 0, b"")
-        name = _text(raw)
+    def died(self, alive: Mapping[int, int]) -> list[tuple[int, str]]:
+        """In the parent: indexes and models of children that have died of a load since the last call; their
+        deaths are counted. ``alive`` holds the pool's processes with their indexes."""
+        found: list[tuple[int, str]] = []
+        for index in alive.values():
+            pid, raw = _CHILD.unpack_from(self._memory, _CHILD.size * index)
+            if pid and pid not in alive:
+                _CHILD.pack_into(self._memory, _CHILD.size * index, 0, b"")
+                found.append((index, _text(raw)))
+        for _, name in found:
+            self._count(name)
+        return found
+
+    def _count(self, name: str) -> None:
         at = self._find(name)
         if at is None:
             at = self._find("")
         if at is not None:
-            deaths = self._read(at)[1] + 1
-            self._write(at, name, deaths, self._monotonic() + LEFT_ALONE_S)
-        return name
+            self._write(at, name, self._read(at)[1] + 1, self._monotonic() + LEFT_ALONE_S)
 
     def deaths(self, name: str) -> int:
         """How many loads in a row ended their process, if so many that it is left alone for now; else 0."""

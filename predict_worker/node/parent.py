@@ -62,12 +62,13 @@ class Parent:
         for pid in self._children.keys() - alive.keys():
             loss = Loss.TIMEOUT if pid in self._overdue else Loss.CHILD
             self._overdue.discard(pid)
-            index = self._children[pid]
-            self.board.end(index)
-            if model := self.board.loads.died(index, pid):
-                log.error("child %d died while it loaded %s", pid, model)
+            self.board.end(self._children[pid])
+                self.board.clear(index)  # not a failed start: of this model alone, and counted there
             self.sweeper.child_lost(f"{self.node}:{pid}", loss)
         self._children = alive
+        for index, model in self.board.loads.died(alive):
+            log.error("a child died while it loaded %s", model)
+            self.board.forgive(index)
         return all(self.board.failed_starts(index) < MAX_FAILED_STARTS for index in alive.values())
 
     def _kill_overdue(self, pool: Pool) -> None:

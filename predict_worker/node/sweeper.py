@@ -12,7 +12,7 @@ from functools import partial
 
 from ..core.errors import PredictionError, QueueFull
 from ..core.ports import CatalogueStore, JobStore, Loss, Wakeups
-from ..wakeup import wake
+from ..core.wake import wake
 
 log = logging.getLogger(__name__)
 

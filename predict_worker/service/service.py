@@ -9,8 +9,8 @@ from ..catalogue import Catalogue
 from ..core.errors import JobNotFound, JobUnsuccessful, ResultGone, ResultNotReady, StoreUnavailable
 from ..core.job import JOB_ID, Job, JobState, NewJob
 from ..core.ports import Accepted, Heartbeat, JobStore, Wakeups
+from ..core.wake import wake
 from ..waiting import Place, Waiters
-from ..wakeup import wake
 from .admission import new_job, row_ranges
 from .endings import ended
 from .estimate import Estimate

@@ -123,7 +123,7 @@ def test_model_whose_load_ends_the_process_is_left_alone_and_answers_why(stack: 
     job = stack.predict(model, [[1.0]], wait_s=20).json()
     assert (job["state"], job["error"]["code"]) == ("failed", "model_unavailable")
     assert "its load has ended 3 processes in a row" in job["error"]["detail"]
-    assert stack.log("worker").count(f"died while it loaded {model}") == 3
+    assert stack.log("worker").count(f"a child died while it loaded {model}") == 3
 
 
 def test_after_all_that_the_child_is_well(stack: Stack) -> None:

@@ -24,52 +24,56 @@ def loads() -> Node:
     return Node()
 
 
-def die_loading(loads: Loads, index: int, name: str) -> int:
-    """A process that does not come back from a load: this one, as the memory tells it."""
+REPLACED = {-1: 0, -2: 1, -3: 2}
+"""The pool after a death: processes and their indexes."""
+
+
+def die_loading(loads: Loads, index: int, name: str) -> list[tuple[int, str]]:
+    """A process does not come back from a load (this one, as the memory tells it); what the parent sees."""
     with pytest.raises(SystemExit), loads.loading(index, name):
         raise SystemExit
-    return os.getpid()
+    return loads.died(REPLACED)
 
 
 def test_a_death_in_a_load_is_told_apart_from_others(loads: Loads) -> None:
-    pid = die_loading(loads, 2, LONGEST)
-    assert loads.died(1, pid) is None
-    assert loads.died(2, pid + 1) is None
-    assert loads.died(2, pid) == LONGEST
-    assert loads.died(2, pid) is None
+    assert loads.died(REPLACED) == []
+    with loads.loading(0, LONGEST):
+        assert loads.died({os.getpid(): 0, -2: 1}) == []
+    assert loads.died(REPLACED) == []
+    assert die_loading(loads, 2, LONGEST) == [(2, LONGEST)]
+    assert loads.died(REPLACED) == []
 
 
 def test_a_model_is_left_alone_after_so_many_deaths_in_a_row(loads: Loads) -> None:
     for death in range(1, MAX_DEATHS + 2):
-        assert loads.died(0, die_loading(loads, 0, "bad")) == "bad"
-        assert loads.died(1, die_loading(loads, 1, f"other{death}")) == f"other{death}"
+        die_loading(loads, 0, "bad")
+        die_loading(loads, 1, f"other{death}")
         assert loads.deaths("bad") == (death if death >= MAX_DEATHS else 0)
     assert loads.deaths("other1") == loads.deaths("never") == 0
 
 
 def test_a_load_that_is_survived_clears_the_count(loads: Loads) -> None:
     for _ in range(MAX_DEATHS - 1):
-        loads.died(0, die_loading(loads, 0, "shaky"))
+        die_loading(loads, 0, "shaky")
     with loads.loading(1, "shaky"):
         pass
-    assert loads.died(1, os.getpid()) is None
-    loads.died(0, die_loading(loads, 0, "shaky"))
+    die_loading(loads, 0, "shaky")
     assert loads.deaths("shaky") == 0
 
 
 def test_it_is_tried_again_later(loads: Node) -> None:
     for _ in range(MAX_DEATHS):
-        loads.died(0, die_loading(loads, 0, "bad"))
+        die_loading(loads, 0, "bad")
     assert loads.deaths("bad") == MAX_DEATHS
     loads.now += LEFT_ALONE_S
     assert loads.deaths("bad") == 0
-    assert loads.died(0, die_loading(loads, 0, "bad")) == "bad"
+    die_loading(loads, 0, "bad")
     assert loads.deaths("bad") == MAX_DEATHS + 1
 
 
 def test_more_models_than_there_is_room_for_are_not_counted(loads: Loads) -> None:
     for number in range(300):
         for _ in range(MAX_DEATHS):
-            assert loads.died(0, die_loading(loads, 0, f"m{number}")) == f"m{number}"
+            assert die_loading(loads, 0, f"m{number}") == [(0, f"m{number}")]
     assert loads.deaths("m0") == MAX_DEATHS
     assert loads.deaths("m299") == 0

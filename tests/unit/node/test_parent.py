@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -99,6 +100,18 @@ def test_children_that_keep_failing_to_start_stop_the_node(parent: Parent) -> No
     assert not parent.tick(pool)
     parent.board.clear(0)  # one that started well
     assert parent.tick(pool)
+
+
+def test_deaths_of_loads_are_not_failed_starts(parent: Parent) -> None:
+    """Else a few models that end their process would end the node, before each is left alone."""
+    for number in range(2 * MAX_FAILED_STARTS):
+        pool = FakePool([FakeProcess(os.getpid(), 0)])
+        parent.board.starting(0)
+        assert parent.tick(pool)
+        with pytest.raises(SystemExit), parent.board.loads.loading(0, f"model{number}"):
+            raise SystemExit
+        pool.dead.add(os.getpid())
+        parent.tick(pool)
 
 
 def test_child_that_dies_later_has_not_failed_to_start(parent: Parent) -> None:
