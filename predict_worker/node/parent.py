@@ -63,7 +63,6 @@ class Parent:
             loss = Loss.TIMEOUT if pid in self._overdue else Loss.CHILD
             self._overdue.discard(pid)
             self.board.end(self._children[pid])
-                self.board.clear(index)  # not a failed start: of this model alone, and counted there
             self.sweeper.child_lost(f"{self.node}:{pid}", loss)
         self._children = alive
         for index, model in self.board.loads.died(alive):

@@ -105,13 +105,11 @@ def test_children_that_keep_failing_to_start_stop_the_node(parent: Parent) -> No
 def test_deaths_of_loads_are_not_failed_starts(parent: Parent) -> None:
     """Else a few models that end their process would end the node, before each is left alone."""
     for number in range(2 * MAX_FAILED_STARTS):
-        pool = FakePool([FakeProcess(os.getpid(), 0)])
         parent.board.starting(0)
-        assert parent.tick(pool)
+        assert parent.tick(FakePool([FakeProcess(os.getpid(), 0)]))
         with pytest.raises(SystemExit), parent.board.loads.loading(0, f"model{number}"):
             raise SystemExit
-        pool.dead.add(os.getpid())
-        parent.tick(pool)
+        assert parent.tick(FakePool([FakeProcess(os.getpid() + 1, 0)]))
 
 
 def test_child_that_dies_later_has_not_failed_to_start(parent: Parent) -> None:
