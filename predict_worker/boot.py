@@ -107,8 +107,13 @@ class Watch(bootsteps.StartStopStep):
         hub.call_repeatedly(TICK_S, self._tick, worker)
         hub.call_repeatedly(SCAN_S, self._scan, worker)
 
+    def terminate(self, worker: Any) -> None:
+        """A cold shutdown: Celery sends no worker_shutdown then, and ends the children after this."""
+        Node.parent.leave()
+
     def _tick(self, worker: Any) -> None:
-        if not Node.parent.tick(worker.pool._pool):
+        pool = worker.pool._pool
+        if pool is not None and not Node.parent.tick(pool):  # None: the worker runs alone (solo)
             log.critical("children keep failing to start: the worker stops")
             signals.worker_shutting_down.send(sender=worker.hostname, sig="unhealthy", how="Cold", exitcode=1)
             worker.exitcode = 1

@@ -6,11 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 
-from .core.errors import QueueFull, StoreUnavailable
+from .core.errors import PredictionError, QueueFull, StoreUnavailable
+from .core.job import JobError
 from .core.ports import Claim, ClaimLimits, Entry, JobStore, Lane, Loss, Outcome, Wakeups
 from .core.spec import BatchPolicy
+from .core.wake import wake
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,11 @@ class Executor:
             more = self._monotonic() < until and not self._draining()
             claim = self._step(lane, done, limits if more else None, entry_ms, self._listen_s)
             if not claim.entries:
-                return self._listen(lane) if claim.listening else None
+                if claim.wakeup is None or self._draining():
+                    return self._listen(lane) if claim.listening else None
+                # Work waits, and nobody else can be told of it.
+                done, until = [], self._monotonic() + self.slice_s
+                continue
             batch, rerun = self._lingered(lane, claim.entries, model.policy)
             done, entry_ms = self._run(lane, batch, model)
             if rerun:
@@ -83,9 +90,19 @@ class Executor:
         """The outcomes, and the milliseconds that one entry took."""
         started = self._monotonic()
         with self._watch(lane, entries):
-            done = model.run(entries)
+            done = self._outcomes(entries, model)
         self.batches += 1
         return done, (self._monotonic() - started) * 1000 / len(entries)
+
+    def _outcomes(self, entries: Sequence[Entry], model: Model) -> list[Outcome]:
+        try:
+            return model.run(entries)
+        except Exception as error:  # which no model should do: its jobs end all the same, each by itself
+            log.exception("a batch of %d entries", len(entries))
+            if len(entries) > 1:
+                return [outcome for entry in entries for outcome in self._outcomes([entry], model)]
+            title, detail = PredictionError.title, f"{type(error).__name__}: {error}"
+            return [Outcome(entries[0], error=JobError(PredictionError.code, title, detail))]
 
     def _lingered(
         self, lane: Lane, entries: tuple[Entry, ...], policy: BatchPolicy
@@ -111,14 +128,15 @@ class Executor:
         entry_ms: float = 0.0,
         listen_s: float = 0.0,
     ) -> Claim:
+        """The claim; its wake-up is sent, but for one that the broker does not take."""
         try:
             claim = self._store.step(lane, done, limits, entry_ms, listen_s)
         except (StoreUnavailable, QueueFull) as error:
             log.warning("store lost at a step of %s, holding %d outcomes: %s", lane.model, len(done), error)
             self._settle(lane, done)
             return Claim()
-        self._wake(lane.model, claim.wakeup)
-        return claim
+        sent = wake(self._store, self._wakeups, lane.model, claim.wakeup)
+        return replace(claim, wakeup=None) if sent else claim
 
     def _listen(self, lane: Lane) -> str | None:
         try:
@@ -138,19 +156,11 @@ class Executor:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, longest_s)
             try:
-                self._store.step(lane, done, None)
+                claim = self._store.step(lane, done, None)
                 self._store.recover(lane.model, lane.consumer, Loss.HANDBACK)
-                for token in self._store.sweep(lane.model).wakeups:
-                    self._wake(lane.model, token)
+                for token in (claim.wakeup, *self._store.sweep(lane.model).wakeups):
+                    wake(self._store, self._wakeups, lane.model, token)
                 return
             except (StoreUnavailable, QueueFull):
                 continue
         log.error("store away for %.0f s, dropping %d outcomes of %s", self._give_up_s, len(done), lane.model)
-
-    def _wake(self, model: str, token: str | None) -> None:
-        if not token:
-            return
-        try:
-            self._wakeups.send(model, token)
-        except StoreUnavailable as error:
-            log.warning("wake-up of %s not sent, the sweeper will: %s", model, error)

@@ -7,13 +7,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from ..codec.dtypes import Array
-from ..core.errors import ModelLoadError, PredictionError, StoreUnavailable
+from ..core.errors import ModelLoadError, PredictionError, QueueFull, StoreUnavailable
 from ..core.ports import CatalogueStore, Entry, Heartbeat, JobStore, Lane, VersionStatus, Wakeups
 from ..direct import run_request
 from ..executor import Executor
@@ -76,7 +76,7 @@ class Child:
             self._load(name)
         loaded = any(s.state == "AVAILABLE" for statuses in self._statuses.values() for s in statuses)
         self._state = "ready" if loaded or not models else "unhealthy"
-        self._insist(self.beat)
+        self._insist()
         threading.Thread(target=self._beats, name="heartbeat", daemon=True).start()
 
     def serve(self, name: str, token: str) -> None:
@@ -129,19 +129,25 @@ class Child:
     def _beats(self) -> None:
         pause = threading.Event()
         while not pause.wait(BEAT_S) and self._state != "stopped":
-            try:
-                self.beat()
-            except PredictionError as error:
-                log.warning("heartbeat not published: %s", error)
-            except Exception:
-                # The thread must outlive what it did not foresee, or the child looks dead.
-                log.exception("heartbeat not published")
+            self._try_to_beat()
 
-    def _insist(self, work: Callable[[], None]) -> None:
-        """A child that cannot reach the store yet waits for it: its models are loaded all the same."""
+    def _try_to_beat(self) -> None:
+        try:
+            self.beat()
+        except PredictionError as error:
+            log.warning("heartbeat not published: %s", error)
+        except Exception:
+            # The thread must outlive what it did not foresee, or the child looks dead.
+            log.exception("heartbeat not published")
+
+    def _insist(self) -> None:
+        """A child that cannot reach the store yet waits for it: its models are loaded all the same.
+        One that is full takes no heartbeat, but its jobs want to be served."""
         while True:
             try:
-                return work()
+                return self.beat()
+            except QueueFull as error:
+                return log.warning("heartbeat not published: %s", error)
             except StoreUnavailable as error:
                 log.warning("child waits for the store: %s", error)
                 time.sleep(0.5)
@@ -162,7 +168,7 @@ class Child:
             and time.monotonic() - self._tried.get(name, -RELOAD_S) >= RELOAD_S
         ):
             self._load(name)
-            self.beat()
+            self._try_to_beat()
         if self._registry.versions(name):
             return Loaded(self._registry, name)
         errors = "; ".join(f"version {s.version}: {s.error}" for s in self._statuses[name])

@@ -6,7 +6,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 _CHILD = struct.Struct("q64s")  # process, model that it is loading (a name has 64 characters at most)
@@ -35,11 +35,11 @@ class Loads:
         if at is not None:
             self._write(at, name, 0, 0.0)
 
-    def died(self, alive: Mapping[int, int]) -> list[tuple[int, str]]:
+    def died(self, indexes: Iterable[int], alive: Collection[int]) -> list[tuple[int, str]]:
         """In the parent: indexes and models of children that have died of a load since the last call; their
-        deaths are counted. ``alive`` holds the pool's processes with their indexes."""
+        deaths are counted. ``alive`` holds the pool's processes."""
         found: list[tuple[int, str]] = []
-        for index in alive.values():
+        for index in indexes:
             pid, raw = _CHILD.unpack_from(self._memory, _CHILD.size * index)
             if pid and pid not in alive:
                 _CHILD.pack_into(self._memory, _CHILD.size * index, 0, b"")

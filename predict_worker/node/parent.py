@@ -64,8 +64,9 @@ class Parent:
             self._overdue.discard(pid)
             self.board.end(self._children[pid])
             self.sweeper.child_lost(f"{self.node}:{pid}", loss)
+        indexes = {*self._children.values(), *alive.values()}
         self._children = alive
-        for index, model in self.board.loads.died(alive):
+        for index, model in self.board.loads.died(indexes, alive):
             log.error("a child died while it loaded %s", model)
             self.board.forgive(index)
         return all(self.board.failed_starts(index) < MAX_FAILED_STARTS for index in alive.values())

@@ -163,7 +163,7 @@ class MemoryJobStore:
             expired = self._table.expire_overdue(model, now)
             lapsed = [entry for entry in queue.claimed.values() if entry.leased_until <= now]
             self._table.lose(queue, [(entry, False) for entry in lapsed], Loss.NODE, now)
-            token = self._table.wake_if_waiting(model, now)
+            token = queue.wake(now, self._table.ready(model), queue.late(now)) if queue.waits else None
             return Swept((token,) if token else (), expired, len(lapsed))
 
     def stats(self, model: str) -> QueueStats:

@@ -58,10 +58,11 @@ class ModelQueue:
         self.claimed[entry.id] = entry
         entry.consumer, entry.leased_until = consumer, until
 
-    def suspect(self, entry: QueuedEntry) -> None:
+    def suspect(self, entry: QueuedEntry, now: int) -> None:
         """The entry waits for a rerun, alone; it has no lease meanwhile."""
         self.remove(entry)
         self.suspects[entry.id] = entry
+        entry.waits_since = now
 
     def remove(self, entry: QueuedEntry) -> bool:
         """Returns whether the entry was still pending: claimed by anyone, or suspect."""
@@ -99,15 +100,21 @@ class ModelQueue:
 
     # ------------------------------------------------------------ wake-ups
 
-    def crowded(self, now: int, ready_children: int) -> bool:
-        """As many wake-ups are alive as the work is worth: one more child for each spread_ms of it."""
+    def crowded(self, now: int, ready_children: int, late: bool = False) -> bool:
+        """As many wake-ups are alive as the work is worth: one more child for each spread_ms of it; as
+        there are children if it is late."""
         alive = sum(slot.due > now for slot in self.slots.values())
         wanted = math.ceil(self.entries * self.entry_ms / self.config.spread_ms)
-        return alive >= max(1, min(wanted, ready_children))
+        return alive >= max(1, ready_children if late else min(wanted, ready_children))
 
-    def wake(self, now: int, ready_children: int) -> str | None:
+    def late(self, now: int) -> bool:
+        """Something has waited for so long that the measured time of an entry tells nothing."""
+        waiting = [*self.suspects.values(), *(entry for q in self.waiting.values() for entry in q.values())]
+        return any(entry.waits_since + self.config.sent_retry_s * 1e6 <= now for entry in waiting)
+
+    def wake(self, now: int, ready_children: int, late: bool = False) -> str | None:
         """A token to publish, or None if enough wake-ups are alive."""
-        if self.crowded(now, ready_children):
+        if self.crowded(now, ready_children, late):
             return None
         interval = int(self.config.sent_retry_s * 1e6)
         lapsed = min(self.slots, key=lambda name: self.slots[name].due, default=None)

@@ -20,6 +20,7 @@ class QueuedEntry:
     rows: int
     size: int
     priority: Priority
+    waits_since: int
     attempt: int = 0
     consumer: str | None = None
     leased_until: int = 0

@@ -92,7 +92,7 @@ class Transitions:
         if total + len(new.ranges) > self._config.queue_max_jobs:
             raise QueueFull(f"{total} jobs wait or run in all")
         entries = tuple(
-            QueuedEntry(next(self._entry_ids), new.id, index, part.rows, len(part.payload), new.priority)
+            QueuedEntry(next(self._entry_ids), new.id, index, part.rows, len(part.payload), new.priority, now)
             for index, part in enumerate(new.ranges)
         )
         record = self.jobs[new.id] = JobRecord.of(new, now, queue.submitted, entries)
@@ -205,7 +205,7 @@ class Transitions:
             record = self.jobs[entry.job_id]
             if record.state.final:
                 continue
-            queue.suspect(entry)
+            queue.suspect(entry, now)
             if loss is Loss.HANDBACK or entry.job_id in counted:
                 continue
             counted.add(entry.job_id)

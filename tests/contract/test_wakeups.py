@@ -315,6 +315,40 @@ def test_rerun_wakes_another_child_for_what_waits_behind_it(backend: Backend) ->
     assert claimed.wakeup
 
 
+def late_work(backend: Backend, children: int) -> tuple[JobStore, str]:
+    """A store where one child is at work, and a job that has waited behind it."""
+    store = backend.open(StoreConfig(sent_retry_s=0.05))
+    backend.set_ready(MODEL, children)
+    come(store, woken(store))
+    waiting = submit(store)
+    assert store.sweep(MODEL).wakeups == ()
+    let_pass(store, 0.06)
+    return store, waiting
+
+
+def test_sweep_wakes_one_more_child_for_work_that_is_late(backend: Backend) -> None:
+    """Nobody knows how long the batch before it takes: the measured time may be of others, or none."""
+    store, waiting = late_work(backend, children=3)
+    (token,) = store.sweep(MODEL).wakeups
+    assert ids(come(store, token, consumer=OTHER_CHILD).entries) == [waiting]
+    assert store.sweep(MODEL).wakeups == ()
+
+
+def test_late_work_wakes_no_more_children_than_are_ready(backend: Backend) -> None:
+    store, _ = late_work(backend, children=1)
+    assert store.sweep(MODEL).wakeups == ()
+
+
+def test_late_rerun_wakes_one_more_child(backend: Backend) -> None:
+    store, _ = late_work(backend, children=3)
+    (token,) = store.sweep(MODEL).wakeups
+    come(store, token, consumer=OTHER_CHILD)
+    store.recover(MODEL, OTHER_CHILD, Loss.HANDBACK)
+    assert store.sweep(MODEL).wakeups == ()
+    let_pass(store, 0.06)
+    assert store.sweep(MODEL).wakeups
+
+
 def test_measured_time_is_an_average_that_follows(backend: Backend) -> None:
     store = backend.open(PATIENT)
     assert store.stats(MODEL).entry_ms == 0

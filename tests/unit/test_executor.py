@@ -181,6 +181,55 @@ def test_wakeup_that_cannot_be_sent_does_not_stop_the_batch(scene: Scene) -> Non
     assert scene.states(ids[:4]) == {JobState.SUCCEEDED}
 
 
+def test_wakeup_due_after_a_lost_answer_is_sent(scene: Scene) -> None:
+    ids = scene.submit(10)
+    scene.store.fail_after = {2}  # publishes the first four and claims the next: two still wait
+    scene.executor.serve(MODEL, scene.token, Echo(max_rows=4))
+    (sent,) = scene.wakeups.sent
+    scene.executor.serve(MODEL, sent[1], Echo(max_rows=4))
+    assert scene.states(ids) == {JobState.SUCCEEDED}
+
+
+def test_child_that_can_tell_nobody_goes_on_itself(scene: Scene) -> None:
+    """Without a broker nobody else comes; with it full, neither."""
+    ids = scene.submit(12)
+    scene.wakeups.failing = True
+
+    def a_second_passes() -> None:
+        scene.now += 1.0
+
+    scene.executor.serve(MODEL, scene.token, Echo(max_rows=4, during=a_second_passes))
+    assert scene.states(ids) == {JobState.SUCCEEDED}
+
+
+def test_child_that_can_tell_nobody_stops_when_its_node_does(scene: Scene) -> None:
+    ids = scene.submit(8)
+    scene.wakeups.failing = True
+
+    def drain() -> None:
+        scene.draining = True
+
+    scene.executor.serve(MODEL, scene.token, Echo(max_rows=4, during=drain))
+    assert scene.states(ids[4:]) == {JobState.QUEUED}
+    assert scene.store.sweep(MODEL).wakeups  # the one that was not sent is free
+
+
+def test_model_that_raises_fails_those_entries_alone_that_make_it_raise(scene: Scene) -> None:
+    class Raises(Echo):
+        def run(self, entries: Sequence[Entry]) -> list[Outcome]:
+            if any(entry.payload == b"2" for entry in entries):
+                raise ValueError("unforeseen")
+            return super().run(entries)
+
+    ids = scene.submit(4)
+    scene.executor.serve(MODEL, scene.token, Raises())
+    bad = scene.store.get(ids.pop(2))
+    assert bad.state is JobState.FAILED
+    assert bad.error is not None
+    assert (bad.error.code, bad.error.detail) == ("internal", "ValueError: unforeseen")
+    assert scene.states(ids) == {JobState.SUCCEEDED}
+
+
 def test_store_away_for_too_long_is_given_up(scene: Scene) -> None:
     ids = scene.submit(1)
     scene.store.fail_before = set(range(2, 1000))

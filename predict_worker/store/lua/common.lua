@@ -66,11 +66,12 @@ local function ring(model)
   return false
 end
 
--- A token to publish, or false if enough wake-ups are alive. A `sent` slot is the token itself,
--- which ends in its interval; a `running` slot is '@' and the consumer.
-local function wake(model)
+-- A token to publish, or false if enough wake-ups are alive: as many as the work is worth, or as could be
+-- of use to work that is late. A `sent` slot is the token itself, which ends in its interval; a `running`
+-- slot is '@' and the consumer.
+local function wake(model, late)
   local alive = alive_slots(model)
-  if alive > 0 and alive >= wanted_slots(model) then return false end
+  if alive > 0 and alive >= (late and ready_children(model) or wanted_slots(model)) then return false end
   if ring(model) then return false end
   local slots, interval = slots_key(model), settings.sent_retry_us
   local lapsed = redis.call('ZRANGEBYSCORE', slots, '-inf', int(now), 'LIMIT', 0, 1)[1] or ''

@@ -37,5 +37,22 @@ if known then
   end
 end
 
+-- Whether something has waited for so long that the measured time of an entry tells nothing: behind
+-- a long batch, or before the first was measured.
+local function late()
+  local since = int((now - settings.sent_retry_us) / 1000)
+  for _, priority in ipairs(PRIORITIES) do
+    local stream = queue_key(model, priority)
+    local group = redis.call('XLEN', stream) > 0 and redis.pcall('XINFO', 'GROUPS', stream)[1]
+    local last = group and group[8] or '0-0'
+    if #redis.call('XRANGE', stream, '(' .. last, since, 'COUNT', 1) > 0 then return true end
+    local idle_ms = int(settings.sent_retry_us / 1000)
+    if group and #redis.call('XPENDING', stream, GROUP, 'IDLE', idle_ms, '-', '+', 1, SUSPECTS) > 0 then
+      return true
+    end
+  end
+  return false
+end
+
 send_replies()
-return {waiting_count(model) > 0 and wake(model) or '', expired, reclaimed}
+return {waiting_count(model) > 0 and wake(model, late()) or '', expired, reclaimed}

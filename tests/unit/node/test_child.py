@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from predict_worker.codec import Columnar
-from predict_worker.core.errors import ModelLoadError
+from predict_worker.core.errors import ModelLoadError, QueueFull
+from predict_worker.core.ports import Heartbeat
 from predict_worker.core.spec import ModelRef
 from predict_worker.node.board import Board
 from predict_worker.node.child import Child, Place
@@ -63,6 +64,18 @@ def test_prediction_asks_no_store_and_runs_under_the_hard_limit(tmp_path: Path) 
     assert child.predict(REQUEST, MAX_BYTES)["y"].tolist() == [[1.0, 2.0]]
     assert overdue[-1]
     assert not board.overdue(0)
+
+
+def test_child_starts_though_a_full_store_takes_no_heartbeat(tmp_path: Path) -> None:
+    """Else nobody would drain it."""
+
+    class Full(MemoryCatalogue):
+        def beat(self, heartbeat: Heartbeat, ttl_s: float) -> None:
+            raise QueueFull("full")
+
+    registry = ModelRegistry(ModelRepository(tmp_path), lambda kind: OneFunction(lambda x: x))
+    place, store = Place("n1", 0, Board()), Store(StoreConfig())
+    Child(place, store, Full(), MemoryWakeups(), registry, lease_s=60, slice_s=1).start([])
 
 
 def test_model_that_did_not_load_is_answered_with_the_reason(tmp_path: Path) -> None:

@@ -24,24 +24,24 @@ def loads() -> Node:
     return Node()
 
 
-REPLACED = {-1: 0, -2: 1, -3: 2}
-"""The pool after a death: processes and their indexes."""
+INDEXES, REPLACED = range(3), {-1, -2, -3}
+"""The pool after a death."""
 
 
 def die_loading(loads: Loads, index: int, name: str) -> list[tuple[int, str]]:
     """A process does not come back from a load (this one, as the memory tells it); what the parent sees."""
     with pytest.raises(SystemExit), loads.loading(index, name):
         raise SystemExit
-    return loads.died(REPLACED)
+    return loads.died(INDEXES, REPLACED)
 
 
 def test_a_death_in_a_load_is_told_apart_from_others(loads: Loads) -> None:
-    assert loads.died(REPLACED) == []
+    assert loads.died(INDEXES, REPLACED) == []
     with loads.loading(0, LONGEST):
-        assert loads.died({os.getpid(): 0, -2: 1}) == []
-    assert loads.died(REPLACED) == []
+        assert loads.died(INDEXES, {os.getpid(), -2}) == []
+    assert loads.died(INDEXES, REPLACED) == []
     assert die_loading(loads, 2, LONGEST) == [(2, LONGEST)]
-    assert loads.died(REPLACED) == []
+    assert loads.died(INDEXES, REPLACED) == []
 
 
 def test_a_model_is_left_alone_after_so_many_deaths_in_a_row(loads: Loads) -> None:
