@@ -133,7 +133,7 @@ def _run(call: Sequence[_Ready]) -> list[Outcome]:
         if len(call) == 1:
             return [_failure(call[0].entry, failed)]
         return [outcome for ready in call for outcome in _run([ready])]
-    predict_ms = (time.monotonic() - started) * 1000
+    predict_ms = round((time.monotonic() - started) * 1000, 3)
     if len(call) == 1:
         return [_outcome(call[0], outputs, predict_ms, batch_rows)]
     ends = accumulate((ready.rows for ready in call), initial=0)

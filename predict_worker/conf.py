@@ -137,7 +137,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "max_strikes": (1, 1000),
     "lease_s": (1, 3600),
     "slice_ms": (1, 3_600_000),
-    "redis_timeout_s": (0.01, 60),
+    "redis_timeout_s": (0.2, 60),  # a child that has run out of work waits for Redis half as long
 }
 
 

@@ -52,7 +52,8 @@ def build(config: Config) -> PredictionService:
 
 
 def limits(config: Config) -> Limits:
-    return Limits(config.buckets, config.max_body_bytes, config.max_wait_s, config.delivered_ttl_s)
+    delivered_ttl_s = min(config.delivered_ttl_s, config.result_ttl_s)
+    return Limits(config.buckets, config.max_body_bytes, config.max_wait_s, delivered_ttl_s)
 
 
 def store_config(config: Config) -> StoreConfig:

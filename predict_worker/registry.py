@@ -130,7 +130,7 @@ class ModelRegistry:
             raise ModelLoadError(f"{name}, version {version}: {error}") from error
         except Exception as error:
             raise ModelLoadError(f"{name}, version {version}: {type(error).__name__}: {error}") from error
-        loaded = LoadedModel(spec, runnable, (self._clock() - started) * 1000)
+        loaded = LoadedModel(spec, runnable, round((self._clock() - started) * 1000, 1))
         self._loaded[name] = {**self._loaded.get(name, {}), version: loaded}
         self._wanted[name] = model.wanted
         self.loads += 1

@@ -71,10 +71,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class ClaimLimits:
-    """How much one step may claim; at least one entry is always claimed if any waits."""
+    """How much one step may claim; at least one entry is always claimed if any waits. ``holding``: it
+    adds to what the lane has claimed before, so that its wake-up stays where nothing waits."""
 
     max_rows: int
     max_bytes: int
+    holding: bool = False
 
 
 @dataclass(frozen=True, slots=True)

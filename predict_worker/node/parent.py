@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..core.errors import PredictionError
@@ -105,9 +105,9 @@ def import_libraries(names: Sequence[str]) -> None:
     gc.freeze()  # collections in the children would copy the shared pages
 
 
-def check_fork(modules: Any = None) -> None:
+def check_fork(modules: Mapping[str, Any] = sys.modules) -> None:
     """Raises SystemExit if TensorFlow has been run in this process: its children would hang."""
-    context = (modules or sys.modules).get("tensorflow.python.eager.context")
+    context = modules.get("tensorflow.python.eager.context")
     active = getattr(context, "_context", None)
     if active is not None and getattr(active, "_initialized", False):
         raise SystemExit(

@@ -18,7 +18,7 @@ from .traced import PREDICT, TracedFunction, TracedModel, Unservable
 logger = logging.getLogger(__name__)
 
 _SERVE = "serve"
-_INIT_OP, _MAIN_OP = "__saved_model_init_op", "saved_model_main_op"
+_INIT_OP = "__saved_model_init_op"
 
 
 class SavedModelRuntime:
@@ -72,10 +72,9 @@ def _load_graph_alone(path: Path, proto: saved_model_pb2.SavedModel) -> Any:
     """
     graph = proto.meta_graphs[0]
     graph.ClearField("object_graph_def")
-    # That loader would make the initialiser a signature, which fails where it reads assets.
-    initialiser = graph.signature_def.pop(_INIT_OP, None)
-    if initialiser is not None:
-        graph.collection_def[_MAIN_OP].node_list.value[:] = [initialiser.outputs[_INIT_OP].name]
+    # That loader would make the initialiser a signature too, which fails where it reads assets. The graph
+    # names it in a collection besides.
+    graph.signature_def.pop(_INIT_OP, None)
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder)
         for part in path.iterdir():

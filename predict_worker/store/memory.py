@@ -128,7 +128,7 @@ class MemoryJobStore:
             if not queue.answer(lane.token, lane.consumer, now, self._table.ready(lane.model)):
                 return Claim()
             entries = self._table.claim(queue, lane, limits, now)
-            if entries:
+            if entries or limits.holding:
                 queue.run(lane.consumer, self._table.lapse(now))
             else:
                 queue.free([lane.consumer])

@@ -143,6 +143,7 @@ class RedisJobStore:
             int(entry_ms * 1000),
             limits.max_rows if limits else 0,
             limits.max_bytes if limits else 0,
+            int(limits.holding) if limits else 0,
             # A child can block on the bell of one hash slot only.
             int(listen_s * 1e6) if self._buckets == 1 else 0,
             len(done),
@@ -216,7 +217,8 @@ class RedisJobStore:
     def stats(self, model: str) -> QueueStats:
         answers = [self._scripts.call("stats", b, [model], repeatable=True)[0] for b in range(self._buckets)]
         waiting, entries = sum(a[0] for a in answers), sum(a[1] for a in answers)
-        return QueueStats(waiting, entries - waiting, int(answers[0][2]) / 1000, answers[0][3])
+        entry_ms = max(int(a[2]) for a in answers) / 1000  # 0 in a bucket that has measured nothing yet
+        return QueueStats(waiting, entries - waiting, entry_ms, answers[0][3])
 
     def dead(self, model: str, limit: int = 100) -> tuple[str, ...]:
         found: list[tuple[bytes, float]] = []

@@ -205,3 +205,14 @@ def test_one_step_passes_over_a_bounded_number_of_dead_entries(backend: Backend)
     assert ids(store.step(lane(token=passed.wakeup), [], WIDE).entries) == [last]
     assert {state(store, job_id) for job_id in overdue} == {JobState.EXPIRED}
     assert store.stats(MODEL).waiting == 0
+
+
+def test_child_may_claim_more_before_it_publishes(store: JobStore) -> None:
+    first = submit(store)
+    early = claim(store)
+    assert claim(store) == ()  # which frees its place: another may be woken meanwhile
+    second = submit(store)
+    late = claim(store)
+    assert ids(early + late) == [first, second]
+    finish(store, *map(answered, early + late))
+    assert [state(store, job_id) for job_id in (first, second)] == [JobState.SUCCEEDED] * 2

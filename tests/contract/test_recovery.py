@@ -55,6 +55,14 @@ def test_entries_of_a_lost_consumer_run_again_each_alone(store: JobStore, loss: 
     assert ids(claim(store, OTHER_CHILD)) == [waiting]
 
 
+def test_however_much_a_consumer_held_all_of_it_runs_again(open_store: Open) -> None:
+    store = open_store(roomier(queue_max_jobs=20_000))
+    submit(store, ranges=(1,) * 10_001, queue_max_jobs=20_000)
+    claim(store, limits=ClaimLimits(20_000, 1 << 30))
+    assert store.recover(MODEL, CHILD, Loss.CHILD) == 10_001
+    assert (store.stats(MODEL).waiting, store.stats(MODEL).running) == (10_001, 0)
+
+
 def test_rerun_succeeds_and_shows_its_attempts(store: JobStore) -> None:
     job_id = submit(store)
     claim_one(store)
@@ -353,6 +361,17 @@ def test_lapsed_entries_are_recovered_by_the_sweep(open_store: Open) -> None:
     assert store.sweep(MODEL).reclaimed == 0
     assert [claim_one(store, OTHER_CHILD).attempt for _ in range(2)] == [2, 2]
     assert state(store, job_id) is JobState.RUNNING
+
+
+def test_lapsed_entry_is_found_behind_any_number_of_waiting_reruns(open_store: Open) -> None:
+    store = open_store(roomier(lease_s=0.05))
+    submit(store, ranges=(1,) * 301)
+    claim(store)
+    submit(store)
+    claim(store, OTHER_CHILD)
+    store.recover(MODEL, CHILD, Loss.HANDBACK)
+    let_pass(store, 0.06)
+    assert store.sweep(MODEL).reclaimed == 1
 
 
 def test_lapsed_lease_counts_as_a_lost_node(open_store: Open) -> None:

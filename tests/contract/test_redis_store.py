@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from predict_worker.core.errors import QueueFull
+from predict_worker.core.job import JobState, new_job_id
 from predict_worker.core.ports import JobStore, Loss
 from predict_worker.store.config import StoreConfig
+from predict_worker.store.redis import RedisJobStore
 from tests.contract.backends import REDIS_SERVERS, RedisBackend, ready_child
 from tests.contract.conftest import Open
 from tests.contract.scene import (
@@ -16,6 +18,7 @@ from tests.contract.scene import (
     MODEL,
     OTHER_CHILD,
     UNKNOWN_ID,
+    WIDE,
     answered,
     claim,
     claim_one,
@@ -23,7 +26,9 @@ from tests.contract.scene import (
     failed,
     finish,
     ids,
+    lane,
     let_pass,
+    new_job,
     roomier,
     submit,
 )
@@ -56,6 +61,23 @@ def test_child_that_left_does_not_count(backend: RedisBackend) -> None:
     catalogue.beat(ready_child(MODEL, "a"), ttl_s=60)
     catalogue.leave("a")
     assert store.stats(MODEL).ready_children == 0
+
+
+def test_buckets_are_one_store(backend: RedisBackend) -> None:
+    store = RedisJobStore(backend.client, StoreConfig(), backend.prefix, buckets=3)
+    jobs = [store.submit(replace(new_job(payload=LARGE), id=new_job_id(bucket))) for bucket in (2, 0)]
+    assert store.stats(MODEL).waiting == 2
+    for accepted in jobs:
+        held = lane(token=accepted.wakeup)
+        (entry,) = store.step(held, (), WIDE).entries
+        assert store.recover(MODEL, CHILD, Loss.HANDBACK) == 1
+        (token,) = store.sweep(MODEL).wakeups
+        (entry,) = store.step(lane(token=token), (), WIDE).entries
+        store.step(lane(token=token), [answered(entry, LARGE)], WIDE, entry_ms=4)
+        assert store.stats(MODEL).entry_ms == 4
+        assert store.result(accepted.job.id)[1] == (LARGE,)
+    found = store.get_many([accepted.job.id for accepted in jobs])
+    assert [job and job.state for job in found] == [JobState.SUCCEEDED] * 2
 
 
 # ---------------------------------------------------------------- nothing is left behind
@@ -125,6 +147,15 @@ def test_inputs_of_a_job_that_is_not_over_have_no_lifetime(store: JobStore, back
     """However long it waits; before the submit was accepted they had one."""
     submit(store, payload=LARGE)
     assert data_keys(backend) == {"job": False, "in": False}
+
+
+@pytest.mark.parametrize("payload", [b"small", LARGE])
+def test_outputs_of_a_job_that_is_not_over_have_no_lifetime(
+    store: JobStore, backend: RedisBackend, payload: bytes
+) -> None:
+    submit(store, ranges=(1, 1))
+    finish(store, answered(claim_one(store), payload))
+    assert data_keys(backend) == {"job": False, "out": False}
 
 
 def test_inputs_of_a_dead_letter_live_as_long_as_its_record(open_store: Open, backend: RedisBackend) -> None:

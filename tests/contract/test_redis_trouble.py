@@ -12,9 +12,9 @@ import redis
 
 from predict_worker.core.errors import QueueFull, StoreUnavailable
 from predict_worker.core.job import JobState
-from predict_worker.core.ports import JobStore, Loss
+from predict_worker.core.ports import JobStore, Loss, ModelEntry
 from predict_worker.store.redis import RedisJobStore
-from tests.contract.backends import REDIS_SERVERS, RedisBackend
+from tests.contract.backends import REDIS_SERVERS, RedisBackend, ready_child
 from tests.contract.conftest import Open
 from tests.contract.scene import (
     CHILD,
@@ -135,6 +135,14 @@ def test_jobs_in_a_full_redis_are_waited_for_cancelled_and_deleted(
     assert store.result(watched)[1] == (b"out",)
 
 
+def test_node_that_sweeps_goes_on_in_a_full_redis(backend: RedisBackend, fill: Callable[[], object]) -> None:
+    catalogue = backend.catalogue()
+    assert catalogue.sweeping("this", ttl_s=60)
+    fill()
+    assert catalogue.sweeping("this", ttl_s=60)
+    assert not catalogue.sweeping("other", ttl_s=60)
+
+
 # ---------------------------------------------------------------- refuses
 
 
@@ -189,6 +197,19 @@ def refused(call: Callable[[], None]) -> bool:
     except StoreUnavailable:
         return True
     return False
+
+
+@pytest.mark.parametrize("part", ["models", "specs", "workers"])
+@pytest.mark.parametrize("record", ["{", "{}", '{"until_us": 4000000000000000, "models": []}'])
+def test_record_of_another_release_hides_no_other(backend: RedisBackend, part: str, record: str) -> None:
+    catalogue = backend.catalogue()
+    catalogue.beat(ready_child(MODEL, "a"), ttl_s=60)
+    catalogue.publish_models([ModelEntry(MODEL, (1,))])
+    backend.client.hset(f"{backend.prefix}:1:catalogue:{part}", "strange", record)
+    view = catalogue.read()
+    assert [worker.consumer for worker in view.workers] == ["a"]
+    assert [model.name for model in view.models] == [MODEL]
+    assert view.specs == ()
 
 
 # ---------------------------------------------------------------- has lost something

@@ -127,7 +127,7 @@ def test_canvases_are_answered_by_a_single_child(stack: Shop) -> None:
         "rows": 5000.0,
         "unfit": ["InvalidRequest", "inputs[0]: expected a list of 2, got a list of 1"],
         "version": ["ModelNotFound", "half, version 9, is not loaded"],
-        "astray": ["ModelNotFound", "this worker serves busy, half; send ghost to model.ghost"],
+        "astray": ["ModelNotFound", "this worker serves busy, half, single; send ghost to model.ghost"],
         "tensorflow": False,
     }
 

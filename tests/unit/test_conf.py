@@ -84,6 +84,7 @@ def test_an_unknown_key_is_refused_by_name() -> None:
         ("REDIS_URL", 6379),
         ("MODEL_REPOSITORY", 5),
         ("RECORD_TTL_S", 60),
+        ("REDIS_TIMEOUT_S", 0.1),
     ],
 )
 def test_an_impossible_value_is_refused_by_name(key: str, value: object) -> None:

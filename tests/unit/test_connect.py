@@ -37,6 +37,12 @@ def test_the_service_is_built_once_for_all_threads() -> None:
     assert len({id(service) for service in built}) == 1
 
 
+def test_delivered_outputs_do_not_outlive_others() -> None:
+    """Delivery only ever shortens a life."""
+    with override_settings(PREDICT_WORKER={"RESULT_TTL_S": 100, "DELIVERED_TTL_S": 300}):
+        assert connect.limits(get_config()).delivered_ttl_s == 100
+
+
 def test_the_service_has_the_settings_limits() -> None:
     with override_settings(PREDICT_WORKER={"BUCKETS": 8, "MAX_WAIT_S": 3, "MAX_BODY_BYTES": 9999}):
         limits = connect.build(get_config())._limits

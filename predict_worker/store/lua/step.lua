@@ -1,12 +1,12 @@
 -- Publish a finished batch and claim the next one: the only call of a batch.
--- ARGV: model, consumer, token, entry_us, max_rows (0: give way), max_bytes, listen_us (0: do not),
---       number of outcomes, then for each: priority, entry id, job id, range, payload, staged payload or '',
+-- ARGV: model, consumer, token, entry_us, max_rows (0: give way), max_bytes, 1 if it holds entries that
+--       it claimed before, listen_us (0: do not), number of outcomes, then for each: priority, entry id, job id, range, payload, staged payload or '',
 --       facts (JSON), error (JSON) or ''.
 -- Returns {wake-up or '', 1 if the child now listens, {priority, entry id, job id, range, rows, header, payload or false,
 --          queue_us, attempt}, …}
 local model, consumer, token = ARGV[1], ARGV[2], ARGV[3]
 local entry_us, max_rows, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local listen_us = tonumber(ARGV[7])
+local holding, listen_us = ARGV[7] == '1', tonumber(ARGV[8])
 local slots = slots_key(model)
 local mine = '@' .. consumer
 
@@ -78,8 +78,8 @@ local function finish(priority, entry_id, job_id, range, payload, staged, facts,
   end
 end
 
-for outcome = 0, tonumber(ARGV[8]) - 1 do
-  local at = 9 + 8 * outcome
+for outcome = 0, tonumber(ARGV[9]) - 1 do
+  local at = 10 + 8 * outcome
   finish(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7])
 end
 
@@ -192,7 +192,7 @@ end
 
 if read > 0 then redis.call('HINCRBY', model_key(model), 'claimed', read) end
 
-if #claim > 2 then
+if #claim > 2 or holding then
   redis.call('ZADD', slots, int(now + settings.lease_us), mine)
 else
   redis.call('ZREM', slots, mine)

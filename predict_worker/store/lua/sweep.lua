@@ -15,18 +15,21 @@ end
 
 local suspects, known = {}, nil
 for _, priority in ipairs(PRIORITIES) do
-  local stream = queue_key(model, priority)
-  local lapsed = redis.pcall('XPENDING', stream, GROUP, 'IDLE', settings.lease_ms, '-', '+', 300)
-  for _, pending in ipairs(lapsed.err and {} or lapsed) do
-    if pending[2] ~= SUSPECTS then
-      redis.call('ZREM', slots_key(model), '@' .. pending[2])
-      lose(model, priority, pending[1], 'node', false)
-      reclaimed = reclaimed + 1
-    else
-      -- Suspects have no lease, but the list must know them all.
-      known = known or redis.call('LRANGE', suspects_key(model), 0, -1)
-      suspects[#suspects + 1] = priority .. ' ' .. pending[1]
+  local stream, from = queue_key(model, priority), '-'
+  while from and reclaimed < 300 do
+    local lapsed = redis.pcall('XPENDING', stream, GROUP, 'IDLE', settings.lease_ms, from, '+', 300)
+    for _, pending in ipairs(lapsed) do
+      if pending[2] ~= SUSPECTS then
+        redis.call('ZREM', slots_key(model), '@' .. pending[2])
+        lose(model, priority, pending[1], 'node', false)
+        reclaimed = reclaimed + 1
+      else
+        -- Suspects have no lease, but the list must know them all.
+        known = known or redis.call('LRANGE', suspects_key(model), 0, -1)
+        suspects[#suspects + 1] = priority .. ' ' .. pending[1]
+      end
     end
+    from = #lapsed == 300 and '(' .. lapsed[300][1]
   end
 end
 if known then
