@@ -77,7 +77,7 @@ class Executor:
                 done, until = [], self._monotonic() + self.slice_s
                 continue
             batch, rerun = self._lingered(lane, claim.entries, model.policy)
-            done, entry_ms = self._run(lane, batch, model)
+            done, entry_ms = self._run(lane, batch, model, rerun)
             if rerun:
                 self._step(lane, done, None, entry_ms)
                 done, entry_ms = self._run(lane, rerun, model)
@@ -86,10 +86,12 @@ class Executor:
         """Claim nothing; whoever can serve this model is woken if work waits."""
         self._step(Lane(name, self._consumer, token), (), None)
 
-    def _run(self, lane: Lane, entries: Sequence[Entry], model: Model) -> tuple[list[Outcome], float]:
-        """The outcomes, and the milliseconds that one entry took."""
+    def _run(
+        self, lane: Lane, entries: Sequence[Entry], model: Model, held: Sequence[Entry] = ()
+    ) -> tuple[list[Outcome], float]:
+        """The outcomes, and the milliseconds that one entry took; what else is held stays leased."""
         started = self._monotonic()
-        with self._watch(lane, entries):
+        with self._watch(lane, (*entries, *held)):
             done = self._outcomes(entries, model)
         self.batches += 1
         return done, (self._monotonic() - started) * 1000 / len(entries)
@@ -117,7 +119,7 @@ class Executor:
         if policy.linger_ms <= 0 or rows <= 0 or size <= 0 or is_rerun or self._draining():
             return entries, ()
         self._pause(policy.linger_ms / 1000)
-        more = self._step(lane, (), ClaimLimits(rows, size)).entries
+        more = self._step(lane, (), ClaimLimits(rows, size, holding=True)).entries
         return (entries, more) if more and more[0].attempt > 1 else (entries + more, ())
 
     def _step(

@@ -22,8 +22,9 @@ class StoreConfig:
     ``queue_max_jobs`` bounds the entries of all models together. ``max_strikes`` deaths while running
     alone, or ``max_node_losses`` deaths of the node, bury a job. A wake-up not answered within
     ``sent_retry_s`` is sent again, doubling up to ``sent_retry_max_s``. One more child is woken for each
-    ``spread_ms`` of work that waits. A child counts as ready for ``ready_ttl_s`` after its heartbeat.
-    Submits are refused above ``max_memory_share`` of the server's memory bound.
+    ``spread_ms`` of work that waits, and where something has waited for ``sent_retry_s``. A child counts
+    as ready for ``ready_ttl_s`` after its heartbeat. Submits are refused above ``max_memory_share`` of
+    the server's memory bound.
     """
 
     result_ttl_s: float = 3600

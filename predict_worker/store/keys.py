@@ -11,7 +11,7 @@ kind       type   holds                                       lives
 job        hash   one job                                     record_ttl_s once final
 in         string inputs of one row range, if too large for   until the job is final (dead
                   its stream entry                            letters: record_ttl_s)
-out        string outputs of one row range                    result_ttl_s
+out        string outputs of one row range                    result_ttl_s once the job is final
 stage      string outputs on their way to ``out``             60 s
 once       string job id and fingerprint of an idempotency    record_ttl_s
                   key (hashed with its owner)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from predict_worker.core.job import JobState
-from predict_worker.core.ports import Claim, JobStore, Loss, Outcome
+from predict_worker.core.ports import Claim, ClaimLimits, JobStore, Loss, Outcome
 from predict_worker.store.config import StoreConfig
 from tests.contract.backends import Backend
 from tests.contract.scene import (
@@ -198,6 +198,13 @@ def test_stale_token_takes_a_free_place(store: JobStore) -> None:
 def test_stale_token_that_finds_nothing_leaves_no_place_taken(store: JobStore) -> None:
     assert come(store, "0-99-1") == Claim()
     assert store.submit(new_job()).wakeup
+
+
+def test_child_that_asks_for_more_than_it_holds_keeps_its_place(store: JobStore) -> None:
+    token = woken(store)
+    come(store, token)
+    assert store.step(lane(token=token), (), ClaimLimits(1, 1, holding=True)) == Claim()
+    assert store.submit(new_job()).wakeup is None
 
 
 def test_child_goes_on_with_its_token_step_after_step(store: JobStore) -> None:

@@ -267,6 +267,20 @@ def test_lingering_batch_takes_what_comes_meanwhile_once(scene: Scene) -> None:
     assert scene.states(ids) == {JobState.SUCCEEDED}
 
 
+def test_child_that_lingered_for_nothing_is_still_the_one_at_work(scene: Scene) -> None:
+    scene.submit(1)
+    own = scene.token
+    woken: list[bool] = []
+
+    def one_more_comes() -> None:
+        if not woken:
+            scene.submit(1)
+            woken.append(scene.token != own)
+
+    scene.executor.serve(MODEL, own, Echo(linger_ms=20, during=one_more_comes))
+    assert woken == [False]
+
+
 def test_lingering_batch_takes_no_more_rows_than_the_policy_allows(scene: Scene) -> None:
     ids = scene.submit(1)
     model = Echo(max_rows=4, linger_ms=20)
@@ -328,6 +342,7 @@ def test_rerun_that_comes_while_a_batch_lingers_runs_alone_once_that_is_publishe
     scene.meanwhile = lambda: scene.store.recover(MODEL, "node:2", Loss.CHILD)
     scene.executor.serve(MODEL, scene.token, model)
     assert model.sizes == [1, 1]
+    assert scene.watched == [2, 1]  # both are leased from the beginning
     assert states == [JobState.RUNNING, JobState.SUCCEEDED]
     assert scene.states([job_id, lost]) == {JobState.SUCCEEDED}
     assert scene.store.get(lost).attempts == 2

@@ -1,9 +1,9 @@
 -- Publish a finished batch and claim the next one: the only call of a batch.
 -- ARGV: model, consumer, token, entry_us, max_rows (0: give way), max_bytes, 1 if it holds entries that
---       it claimed before, listen_us (0: do not), number of outcomes, then for each: priority, entry id, job id, range, payload, staged payload or '',
---       facts (JSON), error (JSON) or ''.
--- Returns {wake-up or '', 1 if the child now listens, {priority, entry id, job id, range, rows, header, payload or false,
---          queue_us, attempt}, …}
+--       it claimed before, listen_us (0: do not), number of outcomes, then for each: priority, entry id,
+--       job id, range, payload, staged payload or '', facts (JSON), error (JSON) or ''.
+-- Returns {wake-up or '', 1 if the child now listens, {priority, entry id, job id, range, rows, header,
+--          payload or false, queue_us, attempt}, …}
 local model, consumer, token = ARGV[1], ARGV[2], ARGV[3]
 local entry_us, max_rows, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local holding, listen_us = ARGV[7] == '1', tonumber(ARGV[8])
