@@ -153,7 +153,7 @@ class MemoryJobStore:
             queue = self._table.queue(model)
             held = queue.held_by(consumer)
             lost = [(entry, len(entries) == 1) for entries in held.values() for entry in entries]
-            queue.free(queue.running_for(consumer))
+            queue.forget_slots(consumer, dead=loss is not Loss.HANDBACK)
             self._table.lose(queue, lost, loss, now)
             return len(lost)
 

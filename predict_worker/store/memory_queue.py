@@ -151,9 +151,12 @@ class ModelQueue:
         for consumer in consumers:
             self.slots.pop(running(consumer), None)
 
-    def running_for(self, lost: str) -> list[str]:
-        """Consumers with a running slot; ``lost`` as for :meth:`held_by`."""
-        return [name[1:] for name in self.slots if name[0] == "@" and matches(name[1:], lost)]
+    def forget_slots(self, lost: str, dead: bool) -> None:
+        """Those that a consumer runs on (``lost`` as for :meth:`held_by`), and if it is dead every sent one:
+        it may have received it."""
+        for name in list(self.slots):
+            if matches(name[1:], lost) if name[0] == "@" else dead:
+                del self.slots[name]
 
 
 def running(consumer: str) -> str:

@@ -408,6 +408,14 @@ def test_wakeup_of_a_lost_child_is_freed(store: JobStore) -> None:
     assert store.submit(new_job()).wakeup
 
 
+@pytest.mark.parametrize("loss", Loss)
+def test_wakeup_that_the_dead_may_have_received_is_sent_again(store: JobStore, loss: Loss) -> None:
+    """It may have lapsed so often before that its own time would be long."""
+    woken(store)
+    store.recover(MODEL, CHILD, loss)
+    assert bool(store.sweep(MODEL).wakeups) is (loss is not Loss.HANDBACK)
+
+
 def test_renewing_does_not_revive_a_released_wakeup(store: JobStore) -> None:
     token = woken(store)
     entry = come(store, token).entries[0]

@@ -22,18 +22,23 @@ for _, priority in ipairs(PRIORITIES) do
   end
 end
 
--- Also of a child that held nothing: one that was rung and died before its step.
-local function remove_from(set, prefix)
+local function remove_from(set, lost_with)
   for _, member in ipairs(redis.call('ZRANGE', set, 0, -1)) do
-    if string.sub(member, 1, #prefix) == prefix and matches(string.sub(member, #prefix + 1)) then
-      redis.call('ZREM', set, member)
-    end
+    if lost_with(member) then redis.call('ZREM', set, member) end
   end
 end
+
+-- The slot of a child that held nothing too: one that was rung and died before its step. And every sent
+-- one, that the dead may have received: it could have lapsed, and doubled its interval, often before.
+local function slot_lost(slot)
+  if string.sub(slot, 1, 1) ~= '@' then return loss ~= 'handback' end
+  return matches(string.sub(slot, 2))
+end
+
 redis.call('ZREM', slots_key(model), '@' .. lost)  -- a first write that a full Redis admits
-remove_from(slots_key(model), '@')
-remove_from(listeners_key(), '')
-if loss ~= 'handback' then remove_from(ready_key(model), '') end
+remove_from(slots_key(model), slot_lost)
+remove_from(listeners_key(), matches)
+if loss ~= 'handback' then remove_from(ready_key(model), matches) end
 
 local count = 0
 for consumer, entries in pairs(held) do
