@@ -42,8 +42,9 @@ class ByMediaType(BaseContentNegotiation):
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
         given = request.content_type.partition(";")[0].strip().lower()
+        of_kind = f"{given.partition('/')[0]}/*"
         for parser in parsers:
-            if parser.media_type == given:
+            if parser.media_type in (given, of_kind):
                 return parser
         known = ", ".join(str(parser.media_type) for parser in parsers)
         raise UnsupportedMediaType(given, f"Content-Type {given!r} is none of {known}")
@@ -82,6 +83,8 @@ class ApiView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
+        # DRF's request holds itself by this: with its inputs it would stay until the next garbage collection.
+        request.parser_context.clear()
         response["X-Request-ID"] = self.request_id
         if response.status_code != 204:
             response["Content-Length"] = str(len(response.content))  # else the server sends it in chunks

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import uuid
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from .core.errors import StoreUnavailable
 from .core.ports import Finished, JobStore, Subscription
@@ -22,7 +25,8 @@ class Place:
 
     def __init__(self, line: Waiters) -> None:
         self._line = line
-        self._arrived: SimpleQueue[Finished] = SimpleQueue()
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        """For this place's thread: a :class:`Finished`, or what its submit has to say."""
         self.job_id = ""
         self.waiting = False
 
@@ -38,13 +42,18 @@ class Place:
     def wait(self, timeout_s: float) -> Finished | None:
         """None when the job is not known to be final in time."""
         self.waiting = True
-        try:
-            return self._arrived.get(timeout=max(timeout_s, 0.0))
-        except Empty:
-            return None
+        until = time.monotonic() + timeout_s
+        message: Any = None
+        while not isinstance(message, Finished):
+            try:
+                message = self.inbox.get(timeout=max(until - time.monotonic(), 0.0))
+            except Empty:
+                return None
+        return message
 
-    def arrive(self, finished: Finished) -> None:
-        self._arrived.put(finished)
+    def yield_turn(self) -> None:
+        """Before this thread waits for anything else, if it has a result to deal with."""
+        self._line.yield_turn(self)
 
     def __enter__(self) -> Place:
         return self
@@ -71,6 +80,8 @@ class Waiters:
         self._lock = threading.Lock()
         self._taken = 0
         self._places: dict[str, list[Place]] = {}
+        self._arrived: deque[tuple[Place, Finished]] = deque()
+        self._turn: Place | None = None
         self._delivered: list[str] = []
         self._subscription: Subscription | None = None
         self._closed = threading.Event()
@@ -106,7 +117,9 @@ class Waiters:
     def leave(self, place: Place) -> None:
         with self._lock:
             self._unregister(place)
+            place.job_id = ""
             self._taken -= 1
+            self._yield_turn(place)
 
     def _unregister(self, place: Place) -> None:
         others = self._places.get(place.job_id)
@@ -116,10 +129,33 @@ class Waiters:
                 del self._places[place.job_id]
 
     def _deliver(self, messages: Sequence[Finished]) -> None:
+        """Threads that are all woken at once would only queue for the interpreter: one goes after another,
+        each woken by the one before. Whoever has to ask the store goes at once."""
         with self._lock:
             for finished in messages:
                 for place in self._places.get(finished.job_id, ()):
-                    place.arrive(finished)
+                    if finished.payload is None:
+                        place.inbox.put(finished)
+                    else:
+                        self._arrived.append((place, finished))
+            if self._turn is None:
+                self._next_turn()
+
+    def yield_turn(self, place: Place) -> None:
+        with self._lock:
+            self._yield_turn(place)
+
+    def _yield_turn(self, place: Place) -> None:
+        if self._turn is place:
+            self._next_turn()
+
+    def _next_turn(self) -> None:
+        self._turn = None
+        while self._turn is None and self._arrived:
+            place, finished = self._arrived.popleft()
+            if place.job_id == finished.job_id:  # else it has left, or expects another job
+                self._turn = place
+                place.inbox.put(finished)
 
     def delivered(self, job_id: str) -> None:
         """Note that a waiter has this result; the store is told with the next recheck."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from .errors import PredictionError
 from .job import Job, JobError, JobState, NewJob, Timings
 from .spec import ModelSpec
 
@@ -153,6 +154,13 @@ class JobStore(Protocol):
         """Admit and store a job, once per (owner, idempotency key).
 
         Raises QueueFull (nothing stored) and IdempotencyConflict.
+        """
+        ...
+
+    def submit_many(self, new: Sequence[NewJob]) -> list[Accepted | PredictionError]:
+        """:meth:`submit` for each, in one round trip; a refusal stands in the place of its answer.
+
+        Raises StoreUnavailable: then each may have been stored or not.
         """
         ...
 

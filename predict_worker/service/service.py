@@ -7,9 +7,10 @@ from dataclasses import asdict, replace
 
 from ..catalogue import Catalogue
 from ..core.errors import JobNotFound, JobUnsuccessful, ResultGone, ResultNotReady, StoreUnavailable
-from ..core.job import JOB_ID, Job, JobState, NewJob
-from ..core.ports import Accepted, Heartbeat, JobStore, Wakeups
+from ..core.job import JOB_ID, Job, JobState
+from ..core.ports import Accepted, Finished, Heartbeat, JobStore, Wakeups
 from ..core.wake import wake
+from ..intake import Intake
 from ..waiting import Place, Waiters
 from .admission import new_job, row_ranges
 from .endings import ended
@@ -37,6 +38,7 @@ class PredictionService:
         self._store, self._catalogue, self._wakeups, self._waiters = store, catalogue, wakeups, waiters
         self._limits = limits
         self._overview, self._estimate = Overview(catalogue), Estimate(store)
+        self._intake = Intake(store, self._stored)
 
     # ------------------------------------------------------------ jobs
 
@@ -52,18 +54,19 @@ class PredictionService:
         place = self._waiters.place() if wait_s > 0 else None
         if place is None:
             new = new_job(request, resolved, ranges, self._limits.buckets)
-            return self._accepted(self._accept(new))
+            return self._accepted(self._intake.submit(new))
         with place:
             new = new_job(request, resolved, ranges, self._limits.buckets, place.reply_to)
             place.expect(new.id)
-            return self._awaited(place, self._accept(new), min(wait_s, self._limits.max_wait_s))
+            wait_s = min(wait_s, self._limits.max_wait_s)
+            accepted, finished = self._intake.submit_and_wait(new, place, wait_s)
+            return self._awaited(place, accepted, finished, wait_s)
 
-    def _accept(self, new: NewJob) -> Accepted:
-        accepted = self._store.submit(new)
-        log.debug("job %s accepted for %s, request %s", accepted.job.id, new.model, new.request_id)
+    def _stored(self, accepted: Accepted) -> None:
+        job = accepted.job
+        log.debug("job %s accepted for %s, request %s", job.id, job.model, job.request_id)
         # The job is stored: that the broker is away makes it later, never lost.
-        wake(self._store, self._wakeups, new.model, accepted.wakeup)
-        return accepted
+        wake(self._store, self._wakeups, job.model, accepted.wakeup)
 
     def _accepted(self, accepted: Accepted) -> Answer:
         """The answer without a wait: an earlier job under the same key may be final already."""
@@ -72,20 +75,25 @@ class PredictionService:
             job, payloads = self._store.result(job.id)
         return Answer(job, payloads, accepted.replayed)
 
-    def _awaited(self, place: Place, accepted: Accepted, wait_s: float) -> Answer:
+    def _awaited(self, place: Place, accepted: Accepted, finished: Finished | None, wait_s: float) -> Answer:
         job = accepted.job
         try:
             if accepted.replayed:
                 place.expect(job.id)
                 job = self._store.watch(job.id, place.reply_to)
-            answer = self._wait(place, job, wait_s)
+                answer = self._wait(place, job, wait_s)
+            else:
+                answer = self._ended(job, finished, wait_s)
         except StoreUnavailable:
             answer = Answer(job, waited_s=wait_s)  # it is accepted all the same
         return replace(answer, replayed=True) if accepted.replayed else answer
 
     def _wait(self, place: Place, job: Job, wait_s: float) -> Answer:
         """Raises StoreUnavailable, JobNotFound if the job is deleted meanwhile."""
-        finished = None if job.state.final else place.wait(wait_s)
+        return self._ended(job, None if job.state.final else place.wait(wait_s), wait_s)
+
+    def _ended(self, job: Job, finished: Finished | None, wait_s: float) -> Answer:
+        """As the end says, or else the store. Raises StoreUnavailable, JobNotFound."""
         if finished and finished.end and finished.payload is not None:
             self._waiters.delivered(job.id)
             job = ended(job, finished.end, self._limits.delivered_ttl_s)

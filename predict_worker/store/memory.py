@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..core.errors import JobConflict
+from ..core.errors import IdempotencyConflict, JobConflict, PredictionError, QueueFull
 from ..core.job import Job, JobState, NewJob
 from ..core.ports import (
     Accepted,
@@ -59,6 +59,15 @@ class MemoryJobStore:
                 return Accepted(self._table.view(earlier), replayed=True)
             record = self._table.admit(new, now)
             return Accepted(self._table.view(record), self._table.wake_if_waiting(new.model, now))
+
+    def submit_many(self, new: Sequence[NewJob]) -> list[Accepted | PredictionError]:
+        return [self._answer(one) for one in new]
+
+    def _answer(self, new: NewJob) -> Accepted | PredictionError:
+        try:
+            return self.submit(new)
+        except (QueueFull, IdempotencyConflict) as refusal:
+            return refusal
 
     def get(self, job_id: str) -> Job:
         with self._transaction() as now:

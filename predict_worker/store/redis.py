@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
 import redis
 
-from ..core.errors import IdempotencyConflict, JobConflict, JobNotFound, QueueFull
+from ..core.errors import IdempotencyConflict, JobConflict, JobNotFound, PredictionError, QueueFull
 from ..core.job import JOB_ID, Job, JobState, NewJob, bucket_of
 from ..core.ports import Accepted, Claim, ClaimLimits, Entry, Finished, Lane, Loss, Outcome, QueueStats, Swept
 from . import records
@@ -36,7 +36,27 @@ class RedisJobStore:
     # ------------------------------------------------------------ the caller's side
 
     def submit(self, new: NewJob) -> Accepted:
-        bucket = bucket_of(new.id)
+        (answer,) = self.submit_many([new])
+        if isinstance(answer, PredictionError):
+            raise answer
+        return answer
+
+    def submit_many(self, new: Sequence[NewJob]) -> list[Accepted | PredictionError]:
+        inputs = [command for one in new for command in self._large_inputs(one)]
+        calls = [(bucket_of(one.id), self._submission(one)) for one in new]
+        answers = self._scripts.call_many("submit", calls, before=inputs, repeatable=True)
+        return [self._accepted(*pair) for pair in zip(new, answers, strict=True)]
+
+    def _large_inputs(self, new: NewJob) -> Iterator[Sequence[Argument]]:
+        for index, part in enumerate(new.ranges):
+            if len(part.payload) > INLINE_BYTES:
+                key = self._keys.inputs(bucket_of(new.id), new.id, index)
+                # NX: sent again after a lost answer, it must not give accepted inputs a lifetime.
+                yield "SET", key, part.payload, "EX", _ORPHAN_TTL_S, "NX"
+
+    @staticmethod
+    def _submission(new: NewJob) -> list[Argument]:
+        """The script's arguments."""
         arguments: list[Argument] = [
             new.id,
             new.model,
@@ -48,25 +68,26 @@ class RedisJobStore:
             new.fingerprint,
             new.queue_max_jobs,
         ]
-        header, before = records.header_json(new), []
-        for index, part in enumerate(new.ranges):
+        header = records.header_json(new)
+        for part in new.ranges:
             inline = len(part.payload) <= INLINE_BYTES
-            if not inline:
-                key = self._keys.inputs(bucket, new.id, index)
-                # NX: sent again after a lost answer, it must not give accepted inputs a lifetime.
-                before.append(("SET", key, part.payload, "EX", _ORPHAN_TTL_S, "NX"))
             arguments += [part.rows, len(part.payload), header, part.payload if inline else b""]
-        answer, _ = self._scripts.call("submit", bucket, arguments, before=before, repeatable=True)
+        return arguments
+
+    def _accepted(self, new: NewJob, answer: Any) -> Accepted | PredictionError:
+        if isinstance(answer, PredictionError):
+            return answer
+        if isinstance(answer, Exception):
+            raise answer
         verdict, job_id, token, created, position = answer
         if verdict == b"accepted":
             return Accepted(records.new_job(new, int(created), position), token.decode() or None)
         if verdict == b"replayed":
             return Accepted(self.get(job_id.decode()), replayed=True)
         if verdict == b"conflict":
-            raise IdempotencyConflict(
-                f"job {job_id.decode()} was submitted with this key and another payload"
-            )
-        raise QueueFull(_FULL[verdict].format(model=new.model))
+            detail = f"job {job_id.decode()} was submitted with this key and another payload"
+            return IdempotencyConflict(detail)
+        return QueueFull(_FULL[verdict].format(model=new.model))
 
     def get(self, job_id: str) -> Job:
         return _found(job_id, self.get_many([job_id])[0])

@@ -42,27 +42,50 @@ class Scripts:
         bucket: int,
         arguments: Sequence[Argument],
         *,
-        before: Sequence[Sequence[Argument]] = (),
         after: Sequence[Sequence[Argument]] = (),
         repeatable: bool = False,
     ) -> tuple[Any, list[Any]]:
-        """Run a script in one round trip with plain commands before and after it.
+        """Run a script in one round trip with plain commands after it.
 
-        Returns its answer and the answers of ``after``. ``repeatable`` says that running it twice
-        does no harm: then a broken connection (a stale one after a restart of Redis) is tried again.
+        Returns its answer and theirs. ``repeatable`` says that running it twice does no harm: then a
+        broken connection (a stale one after a restart of Redis) is tried again.
         Raises StoreUnavailable, and QueueFull where Redis is out of memory.
         """
         text, sha = self._script(name)
-        base = self._keys.base(bucket)
+        call = (self._keys.base(bucket), arguments)
 
         def run() -> list[Any]:
-            if not before and not after:
-                return [self._run_one(text, sha, base, arguments)]
-            return self._run_many(text, sha, base, arguments, before, after)
+            if not after:
+                return [self._run_one(text, sha, *call)]
+            answers = self._run_many(text, sha, [call], (), after)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+            return answers
 
-        answers = guarded(run, repeatable)
-        at = len(before)
-        return answers[at], answers[at + 1 :]
+        answer, *rest = guarded(run, repeatable)
+        return answer, rest
+
+    def call_many(
+        self,
+        name: str,
+        calls: Sequence[tuple[int, Sequence[Argument]]],
+        *,
+        before: Sequence[Sequence[Argument]] = (),
+        repeatable: bool = False,
+    ) -> list[Any]:
+        """Run a script with each bucket and arguments, in one round trip with plain commands before.
+
+        A call that fails leaves its error in the place of its answer. Raises StoreUnavailable.
+        """
+        text, sha = self._script(name)
+        based = [(self._keys.base(bucket), arguments) for bucket, arguments in calls]
+
+        def run() -> list[Any]:
+            answers = self._run_many(text, sha, based, before, ())
+            return [told(answer) if isinstance(answer, Exception) else answer for answer in answers]
+
+        return guarded(run, repeatable)
 
     def _run_one(self, text: str, sha: str, base: str, arguments: Sequence[Argument]) -> Any:
         try:
@@ -74,24 +97,26 @@ class Scripts:
         self,
         text: str,
         sha: str,
-        base: str,
-        arguments: Sequence[Argument],
+        calls: Sequence[tuple[str, Sequence[Argument]]],
         before: Sequence[Sequence[Argument]],
         after: Sequence[Sequence[Argument]],
     ) -> list[Any]:
-        def send(script: Sequence[Argument]) -> list[Any]:
+        """The answers of the calls and of what comes after them, errors among them."""
+
+        def send(*how: str) -> list[Any]:
             with self._client.pipeline(transaction=False) as pipe:
-                for command in (*before, script, *after):
+                for command in before:
+                    pipe.execute_command(*command)
+                for base, arguments in calls:
+                    pipe.execute_command(*how, 1, base, *arguments)
+                for command in after:
                     pipe.execute_command(*command)
                 answers: list[Any] = pipe.execute(raise_on_error=False)
-                return answers
+                return answers[len(before) :]
 
-        answers = send(("EVALSHA", sha, 1, base, *arguments))
-        if isinstance(answers[len(before)], redis.exceptions.NoScriptError):
-            answers = send(("EVAL", text, 1, base, *arguments))
-        for answer in answers[len(before) :]:
-            if isinstance(answer, Exception):
-                raise answer
+        answers = send("EVALSHA", sha)
+        if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
+            answers = send("EVAL", text)
         return answers
 
     def _script(self, name: str) -> tuple[str, str]:
@@ -148,13 +173,16 @@ def guarded(run: Callable[[], Answer], repeatable: bool = False) -> Answer:
             if not repeatable:
                 raise
             return run()
-    except redis.exceptions.OutOfMemoryError as error:
-        raise QueueFull("Redis is out of memory", retry_after_s=5.0) from error
-    except redis.exceptions.ResponseError as error:
-        if "OOM" in str(error):
-            raise QueueFull("Redis is out of memory", retry_after_s=5.0) from error
-        if isinstance(error, redis.exceptions.ReadOnlyError) or _REFUSED.search(str(error)):
-            raise StoreUnavailable(f"Redis refused: {error}") from error
-        raise
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-        raise StoreUnavailable(f"Redis did not answer: {error}") from error
+    except redis.exceptions.RedisError as error:
+        raise told(error) from error
+
+
+def told(error: Exception) -> Exception:
+    """An error of Redis in the words of this service; what is a defect stays as it is."""
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in str(error):
+        return QueueFull("Redis is out of memory", retry_after_s=5.0)
+    if isinstance(error, redis.exceptions.ReadOnlyError) or _REFUSED.search(str(error)):
+        return StoreUnavailable(f"Redis refused: {error}")
+    if isinstance(error, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)):
+        return StoreUnavailable(f"Redis did not answer: {error}")
+    return error

@@ -273,3 +273,20 @@ def test_cancelled_queued_job_leaves_the_queue(store: JobStore) -> None:
 
 def test_ping_answers(store: JobStore) -> None:
     store.ping()
+
+
+def test_many_submits_are_each_answered_by_themselves(store: JobStore) -> None:
+    store.submit(new_job(b"first", idempotency_key="once", fingerprint="a"))
+    again = new_job(b"first", idempotency_key="once", fingerprint="a")
+    conflicting = new_job(b"other", idempotency_key="once", fingerprint="b")
+    large, refused, small = new_job(b"x" * 20_000), new_job(queue_max_jobs=1), new_job(b"small")
+    answers = store.submit_many([again, conflicting, large, refused, small])
+    assert [type(answer).__name__ for answer in answers] == [
+        *("Accepted", "IdempotencyConflict", "Accepted", "QueueFull", "Accepted")
+    ]
+    assert getattr(answers[0], "replayed", None) is True
+    assert [entry.payload for entry in claim(store)] == [b"first", b"x" * 20_000, b"small"]
+
+
+def test_no_submits_at_all(store: JobStore) -> None:
+    assert store.submit_many([]) == []

@@ -167,7 +167,42 @@ def test_all_waiters_of_one_job_get_its_result(world: World) -> None:
         second.expect(job_id)
         submit(world, first, job_id)
         run_raw(world)
-        assert first.wait(5) == second.wait(5)
+        result = first.wait(5)
+        first.yield_turn()
+        assert second.wait(5) == result
+
+
+def test_waiters_go_one_after_another(world: World) -> None:
+    first_id, second_id = new_job_id(0), new_job_id(0)
+    with place_of(world.waiters) as second:
+        second.expect(second_id)
+        with place_of(world.waiters) as first:
+            first.expect(first_id)
+            world.waiters._deliver([Finished(first_id, payload=b"1"), Finished(second_id, payload=b"2")])
+            assert first.wait(5) == Finished(first_id, payload=b"1")
+            assert second.inbox.empty(), "woken now, it would only wait for the interpreter"
+        assert second.wait(5) == Finished(second_id, payload=b"2")
+
+
+def test_a_waiter_that_leaves_without_its_result_holds_up_nobody(world: World) -> None:
+    ids = [new_job_id(0) for _ in range(3)]
+    with place_of(world.waiters) as last:
+        last.expect(ids[2])
+        with place_of(world.waiters) as first:
+            first.expect(ids[0])
+            world.waiters._deliver([Finished(job_id, payload=b"out") for job_id in ids])
+        assert last.wait(5) == Finished(ids[2], payload=b"out")
+    assert world.waiters._turn is None
+
+
+def test_whoever_must_ask_the_store_holds_up_nobody(world: World) -> None:
+    first_id, second_id = new_job_id(0), new_job_id(0)
+    with place_of(world.waiters) as first, place_of(world.waiters) as second:
+        first.expect(first_id)
+        second.expect(second_id)
+        world.waiters._deliver([Finished(first_id), Finished(second_id)])
+        assert first.wait(5) == Finished(first_id)
+        assert second.wait(5) == Finished(second_id)
 
 
 def test_waiters_of_a_process_share_one_channel(world: World) -> None:
