@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import orjson
 
 TOLERANCE = 2e-3
 Image = np.ndarray[Any, Any]
@@ -151,7 +152,7 @@ def jobs_api(pairs: Sequence[tuple[Image, Image]]) -> list[Exchange]:
             status, reply = await connection.send(raw)
             if status != 200:
                 raise ValueError(f"{status} {reply[:200]!r}")
-            return _right(json.loads(reply)["outputs"]["probabilities"][0], answer)
+            return _right(orjson.loads(reply)["outputs"]["probabilities"][0], answer)
 
         return run
 
@@ -168,12 +169,12 @@ def submit_and_poll(pairs: Sequence[tuple[Image, Image]], first_s: float, longes
             status, reply = await connection.send(raw)
             if status != 202:
                 raise ValueError(f"{status} {reply[:200]!r}")
-            poll = f"GET /predict/{json.loads(reply)['id']} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+            poll = f"GET /predict/{orjson.loads(reply)['id']} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
             pause_s = first_s
             while True:
                 await asyncio.sleep(pause_s)
                 pause_s = min(1.5 * pause_s, longest_s)
-                result = json.loads((await connection.send(poll))[1])
+                result = orjson.loads((await connection.send(poll))[1])
                 if result["state"] == "SUCCESS":
                     return _right(result["y"], answer)
                 if result["state"] == "FAILURE":

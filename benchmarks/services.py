@@ -20,6 +20,8 @@ from proj.children import spawn, stop
 from proj.embedded_redis import EmbeddedRedis
 
 ROOT = Path(__file__).resolve().parents[1]
+DEPLOYED = ROOT / "benchmarks" / "deployed"
+"""Stands before the development packages that a deployed web has not."""
 READY_S = 90.0
 
 
@@ -83,8 +85,9 @@ def running(
         try:
             for name, command in commands.items():
                 filled = [word.replace("{port}", str(port)) for word in command]
+                own = {**env, "PYTHONPATH": f"{DEPLOYED}:{ROOT}"} if name == "web" else env
                 with (folder / f"{name}.log").open("wb") as log:
-                    processes[name] = spawn(filled, env=env, cwd=ROOT, output=log)
+                    processes[name] = spawn(filled, env=own, cwd=ROOT, output=log)
             await_true(lambda: _answers(url + ready), READY_S, f"{url}{ready}")
             if redis.process:
                 processes["redis"] = redis.process

@@ -1,0 +1,3 @@
+"""A deployed web has no requests: DRF imports it where it finds it among the development packages."""
+
+raise ImportError("not in a deployment")
