@@ -7,12 +7,12 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # TensorFlow imports in 3 s byte-compiled, in 7 s otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test bench check lock clean
+.PHONY: help run test bench chaos check lock clean
 
 help: ## Show these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
-run: .venv/worker.stamp ## Start everything here: Redis, web, worker, a trained digits model
+run: .venv/run.stamp ## Start everything here: Redis, web, worker, a trained digits model
 	@$(BIN)/python -m proj.run
 
 test: .venv/dev.stamp ## Run the tests (ARGS="-k name" selects)
@@ -20,6 +20,9 @@ test: .venv/dev.stamp ## Run the tests (ARGS="-k name" selects)
 
 bench: .venv/dev.stamp ## Measure beside the tutorial's way (ARGS="-s 8 -r 2"), into benchmarks/results
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+chaos: .venv/dev.stamp ## Kill everything at random and count (MINUTES=10 SEED=7), into chaos.json
+	$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(and $(SEED),--seed $(SEED))
 
 check: .venv/dev.stamp ## Lint, types, import contracts, Django's own checks
 	$(BIN)/ruff check .
@@ -31,10 +34,12 @@ check: .venv/dev.stamp ## Lint, types, import contracts, Django's own checks
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate $(UPGRADE)
-RUN_EXTRAS := --extra server --extra worker --extra litert --extra onnx --extra embedded --extra demo
+WORKER_EXTRAS := --extra worker --extra litert --extra onnx --extra images
+RUN_EXTRAS := $(WORKER_EXTRAS) --extra server --extra embedded --extra demo
 lock: .venv/dev.stamp ## Pin versions and hashes anew (UPGRADE=--upgrade takes the newest)
 	$(COMPILE) $(RUN_EXTRAS) --extra dev -o requirements-dev.lock
-	$(COMPILE) $(RUN_EXTRAS) -c requirements-dev.lock -o requirements-worker.lock
+	$(COMPILE) $(RUN_EXTRAS) -c requirements-dev.lock -o requirements-run.lock
+	$(COMPILE) $(WORKER_EXTRAS) -c requirements-dev.lock -o requirements-worker.lock
 	$(COMPILE) --extra server -c requirements-dev.lock -o requirements.lock
 
 clean: ## Remove what the other targets made: .venv, var, the digits model, caches
