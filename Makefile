@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 # TensorFlow imports in 3 s byte-compiled, in 7 s otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test bench chaos check lock clean
+.PHONY: help run test test-system bench chaos check lock clean
 
 help: ## Show these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -17,6 +17,17 @@ run: .venv/run.stamp ## Start everything here: Redis, web, worker, a trained dig
 
 test: .venv/dev.stamp ## Run the tests (ARGS="-k name" selects)
 	$(BIN)/python -m pytest $(ARGS)
+
+DEBIAN_PACKAGES := buildah debootstrap docker-compose python3-venv
+test-system: .venv/dev.stamp ## Run the tests that need root or Debian packages, which it installs where it may
+	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "Not root, or no Debian: nothing is installed, and what lacks something is skipped"; \
+	elif ! dpkg --status $(DEBIAN_PACKAGES) >/dev/null 2>&1; then \
+		echo "Installing $(DEBIAN_PACKAGES)"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq --no-install-recommends $(DEBIAN_PACKAGES) >/dev/null; } || [ "$$CI" != true ]; \
+	fi
+	$(BIN)/python -m pytest tests/system_root $(ARGS)
 
 bench: .venv/dev.stamp ## Measure beside the tutorial's way (ARGS="-s 8 -r 2"), into benchmarks/results
 	$(BIN)/python -m benchmarks.run $(ARGS)

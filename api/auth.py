@@ -37,9 +37,23 @@ class OwnersOnly(BasePermission):
         return get_config().allow_anonymous or bool(request.user and request.user.is_authenticated)
 
 
+class StaffOnly(BasePermission):
+    """Operators: Django's staff, or anybody where anonymous use is allowed."""
+
+    message = "for staff alone"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return get_config().allow_anonymous or bool(getattr(request.user, "is_staff", False))
+
+
 def owner_of(request: Request) -> str:
     """Whose jobs these are: ``user:<pk>``, or the empty string."""
     return "" if get_config().allow_anonymous else f"user:{request.user.pk}"
+
+
+def scope_of(request: Request) -> str | None:
+    """Whose jobs are listed and redriven: the user's own; None, everybody's, for staff."""
+    return None if getattr(request.user, "is_staff", False) else owner_of(request)
 
 
 def _configured() -> list[BaseAuthentication]:

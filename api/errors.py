@@ -23,12 +23,16 @@ STATUS: Mapping[str, int] = {
     "payload_too_large": 413,
     "model_not_found": 404,
     "job_not_found": 404,
+    "version_not_ready": 409,
     "job_conflict": 409,
     "result_not_ready": 409,
     "job_unsuccessful": 409,
     "result_gone": 410,
+    "inputs_gone": 410,
     "idempotency_conflict": 422,
     "queue_full": 503,
+    "deadline_unreachable": 503,
+    "model_draining": 503,
     "store_unavailable": 503,
 }
 """HTTP status by error code; any other code is 500."""

@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
-from . import checks
+from . import checks, deployment
 
 
 class PredictWorkerConfig(AppConfig):
@@ -12,5 +12,5 @@ class PredictWorkerConfig(AppConfig):
     def ready(self) -> None:
         for check in checks.ALWAYS:
             register(check, checks.TAG)
-        for check in checks.BEFORE_DEPLOYMENT:
+        for check in deployment.BEFORE_DEPLOYMENT:
             register(check, checks.TAG, deploy=True)

@@ -1,26 +1,28 @@
 """Claimed entries stacked into few calls of the model, each entry with its own outcome.
 
-One bad entry fails alone: what cannot be stacked is left out, and a call that fails for
-several entries is repeated for each of them.
+One bad entry fails alone: transforms run on each by itself, what cannot be stacked is left out, and a
+call that fails for several entries is repeated for each of them.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
 
 from .codec import pack, unpack_raw
 from .codec.dtypes import Array
-from .core.errors import CorruptPayload, InvalidRequest, ModelNotFound, PredictionError
+from .core.errors import CorruptPayload, InvalidRequest, ModelNotFound, PredictionError, Retryable
 from .core.job import JobError, Timings
 from .core.ports import Entry, Outcome
-from .core.spec import BatchPolicy, Signature
-from .inputs import bind, check_outputs, shape_fits, size_bytes, split
+from .core.spec import BatchPolicy, RetryPolicy, Signature
+from .declared import shape_fits
+from .inputs import bind, check_outputs, size_bytes, split
 from .registry import LoadedModel
 
 MAX_DETAIL = 1000
@@ -31,7 +33,8 @@ Arrays = dict[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An entry whose inputs fit its model."""
+    """An entry whose inputs fit its model. ``signature`` is the model's own; ``raw``: the arrays have yet to
+    pass the transform, part by part."""
 
     position: int
     entry: Entry
@@ -40,6 +43,7 @@ class _Ready:
     arrays: Arrays
     rows: int
     size: int  # bytes
+    raw: bool = False
 
     @property
     def key(self) -> object:
@@ -51,29 +55,46 @@ class _Ready:
 
 
 class _Failed(Exception):
-    """Why an entry has no answer."""
+    """Why an entry has no answer. ``retry``: how it is tried again, if at all."""
 
-    def __init__(self, code: str, title: str, detail: str) -> None:
+    def __init__(self, code: str, title: str, detail: str, retry: RetryPolicy | None = None) -> None:
         super().__init__(detail)
-        self.error = JobError(code, title, detail[:MAX_DETAIL])
+        self.error, self.retry = JobError(code, title, detail[:MAX_DETAIL]), retry
 
 
 def run_batch(resolve: Callable[[int | None], LoadedModel], entries: Sequence[Entry]) -> list[Outcome]:
     """One outcome for each entry, in order. ``resolve`` gives a version of the model, or the newest
     for None, and raises ModelNotFound."""
     outcomes: dict[int, Outcome] = {}
-    groups: dict[object, list[_Ready]] = {}
+    held: list[_Ready] = []
+    held_bytes = 0
     for position, entry in enumerate(entries):
         try:
             ready = _prepare(resolve, position, entry)
-            groups.setdefault(ready.key, []).append(ready)
         except _Failed as failed:
             outcomes[position] = _failure(entry, failed)
-    for group in groups.values():
-        for call in _calls(group, group[0].model.spec.batch):
-            for ready, outcome in zip(call, _run(call), strict=True):
-                outcomes[ready.position] = outcome
+            continue
+        # What was small as claimed may be large once decoded: no more is held than one call takes.
+        if held and held_bytes + ready.size > ready.model.spec.batch.max_bytes:
+            outcomes |= _run_all(held)
+            held, held_bytes = [], 0
+        held.append(ready)
+        held_bytes += ready.size
+    outcomes |= _run_all(held)
     return [outcomes[position] for position in range(len(entries))]
+
+
+def _run_all(entries: Sequence[_Ready]) -> dict[int, Outcome]:
+    """Outcomes by position, in as few calls as the policy allows."""
+    groups: dict[object, list[_Ready]] = {}
+    for ready in entries:
+        groups.setdefault(ready.key, []).append(ready)
+    return {
+        ready.position: outcome
+        for group in groups.values()
+        for call in _calls(group, group[0].model.spec.batch)
+        for ready, outcome in zip(call, _run(call), strict=True)
+    }
 
 
 def _prepare(resolve: Callable[[int | None], LoadedModel], position: int, entry: Entry) -> _Ready:
@@ -93,10 +114,36 @@ def _prepare(resolve: Callable[[int | None], LoadedModel], position: int, entry:
         # What the store has accepted is not refused for its size here.
         bound = bind(signature, raw, inputs_finite=spec.inputs_finite, max_bytes=sys.maxsize)
     except InvalidRequest as error:
-        raise _Failed("invalid_input", "Inputs do not fit the model", str(error)) from None
+        raise _unfit(entry, error) from None
     except CorruptPayload as error:
         raise _Failed(error.code, error.title, str(error)) from None
-    return _Ready(position, entry, model, signature, bound.arrays, bound.rows, size_bytes(bound.arrays))
+    own = model.runnable.signatures[signature.name]
+    raw_yet = model.steps.pre is not None and own.batched and bound.rows > spec.batch.max_rows
+    arrays = bound.arrays if raw_yet else _transformed(model, entry, bound.arrays)
+    rows = len(next(iter(arrays.values()))) if own.batched else bound.rows
+    return _Ready(position, entry, model, own, arrays, rows, size_bytes(arrays), raw_yet)
+
+
+def _transformed(model: LoadedModel, entry: Entry, arrays: Arrays) -> Arrays:
+    """As the model itself takes them. Raises _Failed."""
+    try:
+        return model.steps.before(entry.signature_name, arrays)
+    except InvalidRequest as error:
+        raise _unfit(entry, error) from None
+    except PredictionError as error:
+        raise _Failed(error.code, error.title, str(error), _retry(error, model)) from error
+
+
+def _retry(error: BaseException | None, model: LoadedModel) -> RetryPolicy | None:
+    """The model's policy, for an error that is marked retryable or comes of one that is."""
+    while error is not None and not isinstance(error, Retryable):
+        error = error.__cause__
+    return None if error is None else model.spec.retry
+
+
+def _unfit(entry: Entry, error: InvalidRequest) -> _Failed:
+    where = f", in row range {entry.range_index} of the job" if entry.range_index else ""
+    return _Failed("invalid_input", "Inputs do not fit the model", f"{error}{where}")
 
 
 def _resolve(resolve: Callable[[int | None], LoadedModel], entry: Entry) -> LoadedModel:
@@ -156,18 +203,22 @@ def _predict(call: Sequence[_Ready]) -> tuple[Arrays, int]:
             return first.model.run(first.signature.name, inputs), rows
         if rows <= policy.max_rows and sum(ready.size for ready in call) <= policy.max_bytes:
             return _answered(first, inputs, rows), rows
-        parts = split(inputs, policy.max_rows, policy.max_bytes)
+        seen = first.model.spec.signatures[first.signature.name]
+        parts = split(seen, inputs, policy.max_rows, policy.max_bytes)
         answers = [_answered(first, arrays, stop - start) for start, stop, arrays in parts]
         return _stacked(answers), parts[-1][1] - parts[-1][0]
     except _Failed:
         raise
     except Exception as error:
-        raise _Failed("model_error", "Model failed", f"{type(error).__name__}: {error}") from error
+        told = f"{type(error).__name__}: {error}"
+        raise _Failed("model_error", "Model failed", told, _retry(error, first.model)) from error
 
 
 def _answered(ready: _Ready, inputs: Arrays, rows: int) -> Arrays:
     """One call of the model, padded if its policy says so; as many rows of every output as of input, each
     of the shape that the signature declares."""
+    if ready.raw:
+        inputs = _transformed(ready.model, ready.entry, inputs)
     wanted = min((size for size in ready.model.spec.batch.pad_to if size >= rows), default=rows)
     if wanted > rows:
         inputs = {name: _padded(array, wanted - rows) for name, array in inputs.items()}
@@ -194,17 +245,21 @@ def _padded(array: Array, more: int) -> Array:
 
 def _outcome(ready: _Ready, outputs: Arrays, predict_ms: float, batch_rows: int) -> Outcome:
     entry, spec = ready.entry, ready.model.spec
-    payload, error = None, None
+    payload, failed = None, None
     try:
         if spec.outputs_finite:
             _check_finite(outputs)
+        outputs = ready.model.steps.after(ready.signature.name, outputs)
         payload = pack({name: outputs[name] for name in entry.outputs or outputs})
-    except _Failed as failed:
-        error = failed.error
+    except _Failed as error:
+        failed = error
+    except PredictionError as error:
+        failed = _Failed(error.code, error.title, str(error), _retry(error, ready.model))
     except (KeyError, TypeError) as wrong:  # an output that the signature does not have, or no tensor
-        error = _Failed("model_error", "Model failed", f"{type(wrong).__name__}: {wrong}").error
+        failed = _Failed("model_error", "Model failed", f"{type(wrong).__name__}: {wrong}")
     timings = Timings(entry.queue_ms, predict_ms, batch_rows)
-    return Outcome(entry, payload, error, timings, spec.version, spec.digest, spec.artefact)
+    outcome = Outcome(entry, payload, None, timings, spec.version, spec.digest, spec.artefact)
+    return outcome if failed is None else _without_answer(outcome, failed)
 
 
 def _check_finite(outputs: Arrays) -> None:
@@ -215,4 +270,12 @@ def _check_finite(outputs: Arrays) -> None:
 
 
 def _failure(entry: Entry, failed: _Failed) -> Outcome:
-    return Outcome(entry, error=failed.error, timings=Timings(queue_ms=entry.queue_ms))
+    return _without_answer(Outcome(entry, timings=Timings(queue_ms=entry.queue_ms)), failed)
+
+
+def _without_answer(outcome: Outcome, failed: _Failed) -> Outcome:
+    if failed.retry is None:
+        return replace(outcome, error=failed.error)
+    share = random.random()  # noqa: S311 - spreads retries, guards nothing
+    pause_s = failed.retry.pause_s(outcome.entry.retries, share)
+    return replace(outcome, error=failed.error, retry_in_s=pause_s, given_up=pause_s is None)

@@ -18,7 +18,7 @@ from .core.errors import InvalidRequest, ModelNotFound, PredictionError
 from .core.spec import DEFAULT_SIGNATURE, ModelRef
 from .public import raw_inputs
 from .service import PredictRequest
-from .wakeup import PREDICT, queue_name
+from .wakeup import PREDICT, ModelTask, queue_name
 
 Predictor = Callable[[PredictRequest], Mapping[str, Array]]
 """Runs a request at once, in this process; raises PredictionError's kinds."""
@@ -33,7 +33,9 @@ def predict_by(predictor: Predictor | None) -> Predictor | None:
     return before
 
 
-@shared_task(name=PREDICT, ignore_result=False, acks_late=False, throws=(PredictionError,))
+@shared_task(
+    name=PREDICT, ignore_result=False, acks_late=False, throws=(PredictionError,), base=ModelTask
+)
 def predict(
     *given: Any,
     model: str | None = None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from .core.errors import ModelNotFound, StoreUnavailable
@@ -19,11 +20,13 @@ NAMES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a reference means now. ``spec`` is None while no worker has published that version."""
+    """What a reference means now. ``spec`` is None while no worker has published that version. Not
+    ``settled``: ready workers hold different versions, and each had better run its own newest."""
 
     entry: ModelEntry
     version: int
     spec: ModelSpec | None
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Index:
     specs: Mapping[str, Mapping[int, ModelSpec]]
     ready: Mapping[str, Mapping[int, int]]
     """Ready workers by model and version."""
+    holders: Mapping[str, int]
+    """Ready workers that hold any version of a model."""
     _newest: dict[str, Resolved] = field(default_factory=dict)
 
     @classmethod
@@ -42,14 +47,19 @@ class Index:
         specs: dict[str, dict[int, ModelSpec]] = {}
         for spec in view.specs:
             specs.setdefault(spec.name, {})[spec.version] = spec
-        ready: dict[str, dict[int, int]] = {}
+        ready: dict[str, Counter[int]] = {}
+        holders: Counter[str] = Counter()
         for worker in view.workers:
-            if worker.state == "ready":
-                for status in worker.models:
-                    if status.state == "AVAILABLE":
-                        counts = ready.setdefault(status.model, {})
-                        counts[status.version] = counts.get(status.version, 0) + 1
-        return cls(view, {entry.name: entry for entry in view.models}, specs, ready)
+            held = [s for s in worker.models if s.state == "AVAILABLE"] if worker.state == "ready" else []
+            for status in held:
+                ready.setdefault(status.model, Counter())[status.version] += 1
+            holders.update({status.model for status in held})
+        entries = {entry.name: _with_moved(entry, view.labels.get(entry.name)) for entry in view.models}
+        return cls(view, entries, specs, ready, holders)
+
+    def everywhere(self, name: str) -> set[int]:
+        """Versions that every ready worker holds that holds any of the model."""
+        return {v for v, count in self.ready.get(name, {}).items() if count == self.holders[name]}
 
     def entry(self, name: str) -> ModelEntry:
         """Raises ModelNotFound, with the names that come near."""
@@ -62,34 +72,61 @@ class Index:
             raise ModelNotFound(f"no model {name!r}; {hint}")
         return entry
 
-    def resolve(self, ref: ModelRef) -> Resolved:
-        """Raises ModelNotFound, with the versions or labels that exist."""
+    def resolve(self, ref: ModelRef, share: float = 1.0) -> Resolved:
+        """``share`` from 0 to 1 decides between the newest version and those of the canary's labels.
+
+        Raises ModelNotFound, with the versions or labels that exist.
+        """
         if ref.label is not None:
-            entry = self.entry(ref.name)
-            return self._at(entry, _labelled(entry, ref.label))
+            return self._labelled(self.entry(ref.name), ref.label)
         if ref.version is not None:
             return self._exact(self.entry(ref.name), ref.version)
         known = self._newest.get(ref.name)
         if known is None:
             entry = self.entry(ref.name)
-            known = self._newest[ref.name] = self._at(entry, self._newest_version(entry))
-        return known
+            known = self._newest[ref.name] = self._newest_of(entry)
+        return self._canary(known, share) if known.entry.canary else known
+
+    def _canary(self, newest: Resolved, share: float) -> Resolved:
+        """The version of the label in whose part of the traffic this job falls, where all workers hold it."""
+        entry, labels, upto = newest.entry, dict(newest.entry.labels), 0.0
+        for label, part in entry.canary:
+            upto += part
+            if share < upto:
+                version = labels.get(label)
+                return self._at(entry, version) if version in self.everywhere(entry.name) else newest
+        return newest
+
+    def _labelled(self, entry: ModelEntry, label: str) -> Resolved:
+        labels, ready = dict(entry.labels), self.ready.get(entry.name)
+        if label not in labels:
+            known = _listed(sorted(labels))
+            raise ModelNotFound(f"model {entry.name!r} has no label {label!r}; labels: {known}")
+        version, moved = labels[label], label in self.view.labels.get(entry.name, {})
+        if moved and ready and version not in ready:
+            text = f"label {label!r} of model {entry.name!r} was moved to version {version}"
+            raise ModelNotFound(f"{text}, which no worker has loaded any more")
+        return self._at(entry, version)
 
     def _exact(self, entry: ModelEntry, version: int) -> Resolved:
-        if version not in entry.versions and version not in self.ready.get(entry.name, ()):
+        labelled = dict(entry.labels).values()
+        if not any(version in known for known in (entry.versions, labelled, self.ready.get(entry.name, ()))):
             versions = _listed(map(str, entry.versions))
             raise ModelNotFound(f"model {entry.name!r} has no version {version}; versions: {versions}")
         return self._at(entry, version)
 
-    def _newest_version(self, entry: ModelEntry) -> int:
-        """Newest that ready workers hold, else newest with a published spec, else newest that exists."""
+    def _newest_of(self, entry: ModelEntry) -> Resolved:
+        """The newest version that all ready workers of the model hold, else the newest with a published spec,
+        else the newest that exists. One that is to be served comes before one that is still loaded."""
+        ready, everywhere = self.ready.get(entry.name), self.everywhere(entry.name)
         published = [v for v in self.specs.get(entry.name, ()) if v in entry.versions]
-        versions = self.ready.get(entry.name) or published or entry.versions
+        to_serve = everywhere.intersection(entry.versions)
+        versions = to_serve or everywhere or ready or published or entry.versions
         if not versions:
             raise ModelNotFound(
                 f"model {entry.name!r} cannot be offered: {entry.error or 'it has no version'}"
             )
-        return max(versions)
+        return replace(self._at(entry, max(versions)), settled=bool(everywhere or not ready))
 
     def _at(self, entry: ModelEntry, version: int) -> Resolved:
         return Resolved(entry, version, self.specs.get(entry.name, {}).get(version))
@@ -134,13 +171,22 @@ class Catalogue:
         except ModelNotFound:
             return self._refreshed(UNKNOWN_MAX_AGE_S).entry(name)
 
-    def resolve(self, ref: ModelRef) -> Resolved:
-        """Raises ModelNotFound. A name, version or label that is unknown is looked for again at once,
+    def resolve(self, ref: ModelRef, share: float = 1.0) -> Resolved:
+        """As :meth:`Index.resolve`. A name, version or label that is unknown is looked for again at once,
         so a new model is seen soon."""
         try:
-            return self.index().resolve(ref)
+            return self.index().resolve(ref, share)
         except ModelNotFound:
-            return self._refreshed(UNKNOWN_MAX_AGE_S).resolve(ref)
+            return self._refreshed(UNKNOWN_MAX_AGE_S).resolve(ref, share)
+
+    def now(self) -> Index:
+        """As it is at this moment, as far as the store answers."""
+        return self._refreshed(-1.0)
+
+    def move_label(self, name: str, label: str, version: int | None) -> Index:
+        """See :meth:`CatalogueStore.move_label`; the catalogue after that. Raises StoreUnavailable."""
+        self._store.move_label(name, label, version)
+        return self.now()
 
     def _refreshed(self, max_age_s: float) -> Index:
         """An index no older than that, as far as the store answers; waits for a reading under way."""
@@ -160,11 +206,9 @@ class Catalogue:
         self._read_at = self._clock()
 
 
-def _labelled(entry: ModelEntry, label: str) -> int:
-    labels = dict(entry.labels)
-    if label not in labels:
-        raise ModelNotFound(f"model {entry.name!r} has no label {label!r}; labels: {_listed(sorted(labels))}")
-    return labels[label]
+def _with_moved(entry: ModelEntry, moved: Mapping[str, int] | None) -> ModelEntry:
+    """With the labels that were moved where they point now."""
+    return replace(entry, labels=tuple(sorted({**dict(entry.labels), **moved}.items()))) if moved else entry
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,33 +1,34 @@
 """Django's system checks: what ``manage.py check`` finds before a worker or a request runs into it.
 
-A model that is not right is a warning: it must not keep ``migrate`` from running.
+A model that is not right is a warning: it must not keep ``migrate`` from running. What ``--deploy`` adds
+is in :mod:`predict_worker.deployment`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from celery import current_app
+from django.apps import AppConfig, apps
 from django.core import checks
 from django.core.checks import CheckMessage
+from django.utils.module_loading import module_has_submodule
 
 from .celery_config import BOOT
-from .conf import Config, from_settings, get_config
-from .connect import catalogue_store
-from .core.errors import InvalidConfig, InvalidRepository, PredictionError
+from .conf import Config, get_config
+from .core.errors import InvalidConfig, InvalidRepository
 from .repository.directory import ModelRepository, RepositoryModel
+from .repository.transforms import SHIPPED, Chosen
 
 TAG = "predict_worker"
 SHORTEST_ALIVE_TIMEOUT_S = 60
-REDIS_ANSWERS_WITHIN_S = 0.25
 PICKLE = frozenset({"pickle", "application/x-python-serialize"})
 
 Check = Callable[..., Sequence[CheckMessage]]
 
 
-def _config() -> Config | None:
+def known_config() -> Config | None:
     """None: :func:`check_settings` says why."""
     try:
         return get_config()
@@ -46,8 +47,8 @@ def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:
 
 
 def check_repository(app_configs: Any, **_: Any) -> list[CheckMessage]:
-    """W001, W002, W003. A machine of the web may have no repository."""
-    config = _config()
+    """W001, W002, W003, W009, W010. A machine of the web may have no repository."""
+    config = known_config()
     if config is None or not config.model_repository.is_dir():
         return []
     try:
@@ -68,16 +69,39 @@ def _of_model(model: RepositoryModel) -> Iterable[CheckMessage]:
         text = f"model {model.name!r}, version {version}: {error}"
         yield checks.Warning(text, hint=hint, id="predict_worker.W002")
     for label, version in sorted(model.manifest.labels.items()):
-        if version not in model.wanted:
-            what = "is not served: see [versions]" if version in model.versions else "does not exist"
-            served = ", ".join(map(str, model.wanted)) or "none"
-            text = f"model {model.name!r}: label {label!r} points to version {version}, which {what}"
-            yield checks.Warning(text, hint=f"Versions that are served: {served}.", id="predict_worker.W003")
+        if version not in model.versions:
+            there = ", ".join(map(str, sorted(model.versions))) or "none"
+            text = f"model {model.name!r}: label {label!r} points to version {version}, which does not exist"
+            yield checks.Warning(text, hint=f"Versions that exist: {there}.", id="predict_worker.W003")
+    for transform in (model.manifest.pre, model.manifest.post):
+        if transform:
+            yield from _of_transform(model, transform)
+
+
+def _of_transform(model: RepositoryModel, transform: Chosen) -> Iterable[CheckMessage]:
+    """What can be seen without importing any app's ``transforms``, as workers alone do."""
+    if not transform.shipped and not any(map(_may_have_transforms, apps.get_app_configs())):
+        shipped = ", ".join(name for stage in SHIPPED.values() for name in stage)
+        text = f"model {model.name!r}: transform {transform.name!r} is none of {shipped}, nor is any app's"
+        hint = "Register it in transforms.py of an app in INSTALLED_APPS."
+        yield checks.Warning(text, hint=hint, id="predict_worker.W009")
+    for version in sorted({*model.wanted, *model.labelled}):
+        directory = model.versions[version]
+        for file in transform.files:
+            if not (directory / file).is_file() and not (directory.parent / file).is_file():
+                what = f"no file {file}, which [{transform.section}] names"
+                text = f"model {model.name!r}, version {version}: {what}"
+                hint = "Put it beside the artefact, or beside model.toml."
+                yield checks.Warning(text, hint=hint, id="predict_worker.W010")
+
+
+def _may_have_transforms(app: AppConfig) -> bool:
+    return app.label != TAG and app.module is not None and module_has_submodule(app.module, "transforms")
 
 
 def check_celery(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """W004, W005, W006."""
-    if _config() is None:
+    if known_config() is None:
         return []
     conf = current_app.conf
     if BOOT not in (*conf.imports, *conf.include):
@@ -98,35 +122,4 @@ def check_celery(app_configs: Any, **_: Any) -> list[CheckMessage]:
     return messages
 
 
-def check_anonymous(app_configs: Any, **_: Any) -> list[CheckMessage]:
-    """W007, with ``--deploy``."""
-    config = _config()
-    if config is None or not config.allow_anonymous or from_settings("DEBUG", False):
-        return []
-    hint = "Unset it, and let REST_FRAMEWORK's DEFAULT_AUTHENTICATION_CLASSES decide who may ask."
-    return [checks.Warning("ALLOW_ANONYMOUS lets anybody ask", hint=hint, id="predict_worker.W007")]
-
-
-def check_load_time(app_configs: Any, **_: Any) -> list[CheckMessage]:
-    """W008, with ``--deploy``: it asks Redis, and says nothing where that does not answer at once."""
-    config = _config()
-    if config is None:
-        return []
-    try:
-        workers = catalogue_store(replace(config, redis_timeout_s=REDIS_ANSWERS_WITHIN_S)).read().workers
-    except PredictionError:
-        return []
-    loads = (sum(status.load_ms or 0.0 for status in worker.models) / 1000 for worker in workers)
-    return list(_shorter_than(max(loads, default=0.0)))
-
-
-def _shorter_than(load_s: float) -> Iterable[CheckMessage]:
-    timeout_s = current_app.conf.worker_proc_alive_timeout
-    if timeout_s < load_s:
-        text = f"worker_proc_alive_timeout is {timeout_s} s, but loading has taken a worker {load_s:.0f} s"
-        hint = f"Replacements of dead children would be killed while they load: set {2 * load_s:.0f} or more."
-        yield checks.Warning(text, hint=hint, id="predict_worker.W008")
-
-
 ALWAYS: Sequence[Check] = (check_settings, check_repository, check_celery)
-BEFORE_DEPLOYMENT: Sequence[Check] = (check_anonymous, check_load_time)

@@ -43,6 +43,9 @@ class Config:
     lease_s: float = 30.0
     slice_ms: float = 1000.0  # how long a child serves one model before it gives way to others
     redis_timeout_s: float = 1.0
+    max_tasks: int = 0  # batches that a child runs before another takes its place; 0: no bound
+    max_memory_mb: int = 0  # of its own, likewise
+    heartbeat_file: str = ""  # that a worker touches while it is well
     allow_python_models: bool = False
     allow_anonymous: bool = False
 
@@ -137,6 +140,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "max_strikes": (1, 1000),
     "lease_s": (1, 3600),
     "slice_ms": (1, 3_600_000),
+    "max_tasks": (0, 10**9),
+    "max_memory_mb": (0, 10**9),
     "redis_timeout_s": (0.2, 60),  # a child that has run out of work waits for Redis half as long
 }
 

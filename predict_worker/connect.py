@@ -16,6 +16,7 @@ from .store.client import connect
 from .store.config import StoreConfig
 from .store.redis import RedisJobStore
 from .store.redis_catalogue import RedisCatalogue
+from .store.server import ServerFacts, server_facts
 from .waiting import Waiters
 from .wakeup import CeleryWakeups
 
@@ -75,6 +76,11 @@ def job_store(config: Config, client: redis.Redis | None = None) -> RedisJobStor
 def catalogue_store(config: Config, client: redis.Redis | None = None) -> RedisCatalogue:
     """On a connection pool of its own unless given one."""
     return RedisCatalogue(client or _client(config), config.key_prefix, config.buckets)
+
+
+def server(config: Config) -> ServerFacts:
+    """Raises StoreUnavailable."""
+    return server_facts(_client(config))
 
 
 def _client(config: Config) -> redis.Redis:

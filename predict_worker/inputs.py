@@ -6,7 +6,7 @@ Every refusal is an InvalidRequest (PayloadTooLarge for size) that names the fie
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from .codec.dtypes import STRING, Array, byte_strings, canonical, dtype_name
 from .codec.from_json import Place, describe, from_json
 from .codec.raw import Arrays, Columnar, Instances, RawInputs
 from .core.errors import InvalidRequest, PayloadTooLarge
-from .core.spec import DYNAMIC, Signature, TensorSpec
+from .core.spec import Signature, TensorSpec
+from .declared import shape_fits
+from .encoded import as_strings, check_encoded, decoded_bytes, is_encoded
 
 __all__ = ["Arrays", "Bound", "Columnar", "Instances", "RawInputs", "bind", "check_outputs", "split"]
 
@@ -51,10 +53,15 @@ def bind(signature: Signature, raw: RawInputs, *, inputs_finite: bool = False, m
         columns = _arrays(signature, raw.arrays)
     arrays: dict[str, Array] = {}
     for column in columns:
+        encoded = column.spec.encoded
+        if encoded and is_encoded(column.value):
+            column = replace(column, spec=as_strings(column.spec))
         if isinstance(raw, Arrays):
             array = _checked(column, max_bytes)
         else:
             array = from_json(column.value, column.spec, column.place, max_bytes)
+        if encoded and array.dtype == object:
+            check_encoded(encoded, array, column.place)
         if inputs_finite:
             _check_finite(array, column.place)
         max_bytes -= _size(array)
@@ -74,14 +81,15 @@ def check_outputs(signature: Signature, names: Sequence[str]) -> tuple[str, ...]
 
 
 def split(
-    arrays: Mapping[str, Array], max_rows: int, max_bytes: int
+    signature: Signature, arrays: Mapping[str, Array], max_rows: int, max_bytes: int
 ) -> list[tuple[int, int, dict[str, Array]]]:
     """Row ranges ``(start, stop, arrays)`` of at most so many rows and bytes, one row at the least.
 
-    For signatures with a batch dimension; the parts are views.
+    For signatures with a batch dimension; the parts are views. Encoded rows count as the tensors that
+    will be made of them.
     """
     rows = next(iter(arrays.values())).shape[0]
-    row_bytes = sum(_largest_row(array) for array in arrays.values())
+    row_bytes = sum(_largest_row(signature.input(name), array) for name, array in arrays.items())
     step = max(1, min(max_rows, max_bytes // max(row_bytes, 1)))
     return [
         (
@@ -120,7 +128,10 @@ def _instances(signature: Signature, rows: Any) -> list[_Column]:
 
 
 def _arrays(signature: Signature, arrays: Mapping[str, Array]) -> list[_Column]:
-    if arrays.keys() == {""} and len(signature.inputs) == 1:
+    if arrays.keys() == {""}:
+        if len(signature.inputs) != 1:
+            names = _listed(spec.name for spec in signature.inputs)
+            raise InvalidRequest("inputs", f"one for each of {names}", "one without a name")
         return [_Column(signature.inputs[0], Place("inputs"), arrays[""])]
     _check_names(signature, arrays, "inputs")
     return [_Column(spec, Place(f"inputs.{spec.name}"), arrays[spec.name]) for spec in signature.inputs]
@@ -131,7 +142,8 @@ def _by_name(signature: Signature, value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     only = signature.inputs[0] if len(signature.inputs) == 1 else None
-    return not (only and only.dtype == STRING and only.name != "b64" and value.keys() == {"b64"})
+    takes_bytes = only and (only.dtype == STRING or only.encoded)
+    return not (only and takes_bytes and only.name != "b64" and value.keys() == {"b64"})
 
 
 def _check_names(signature: Signature, given: Mapping[str, Any], field: str) -> None:
@@ -158,19 +170,13 @@ def _checked(column: _Column, max_bytes: int) -> Array:
     except TypeError as error:
         raise InvalidRequest(field, f"an array of {spec.dtype}", str(error)) from None
     if dtype_name(array) != spec.dtype:
-        raise InvalidRequest(field, f"an array of {spec.dtype}", dtype_name(array))
+        got = "texts or files (string)" if dtype_name(array) == STRING else dtype_name(array)
+        raise InvalidRequest(field, f"an array of {spec.dtype}", got)
     if not shape_fits(array.shape, spec.shape):
         raise InvalidRequest(field, f"shape {list(spec.shape or ())}", f"shape {list(array.shape)}")
     if _size(array) > max_bytes:
         raise PayloadTooLarge(field, f"at most {max_bytes} bytes", f"{_size(array)} bytes")
     return array
-
-
-def shape_fits(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> bool:
-    """Whether an array of ``shape`` fits a TensorSpec's shape."""
-    if wanted is None:
-        return True
-    return len(shape) == len(wanted) and all(w in (DYNAMIC, s) for s, w in zip(shape, wanted, strict=True))
 
 
 def _check_finite(array: Array, place: Place) -> None:
@@ -198,7 +204,8 @@ def _size(array: Array) -> int:
     return sum(map(len, array.flat)) if array.dtype == object else array.nbytes
 
 
-def _largest_row(array: Array) -> int:
-    if array.dtype == object:
-        return max(_size(row) for row in array.reshape(len(array), -1))
-    return array.nbytes // len(array)
+def _largest_row(spec: TensorSpec | None, array: Array) -> int:
+    if array.dtype != object:
+        return array.nbytes // len(array)
+    largest = max(_size(row) for row in array.reshape(len(array), -1))
+    return max(largest, decoded_bytes(spec)) if spec and spec.encoded else largest

@@ -44,9 +44,9 @@ def submit(
 ) -> Job:
     """Queue a prediction.
 
-    ``inputs``: an array (or nested lists, or the bytes of a ``.npy`` file) with the batch dimension for
-    a model of one input, else a mapping by input name; or ``instances``, one row each. Raises
-    PredictionError's kinds.
+    ``inputs``: an array (or nested lists, or the bytes of a ``.npy`` file, or a list of the bytes of images,
+    one a row) with the batch dimension for a model of one input, else a mapping by input name; or
+    ``instances``, one row each. Raises PredictionError's kinds.
     """
     request = PredictRequest(
         ModelRef(model, version, label),
@@ -95,12 +95,21 @@ def raw_inputs(inputs: Any, instances: Sequence[Any] | None) -> RawInputs:
         raise InvalidRequest("inputs", "either inputs or instances", "neither" if inputs is None else "both")
     if instances is not None:
         return Instances(list(instances))
-    if isinstance(inputs, (np.ndarray, bytes)):
+    if _is_binary(inputs):
         return Arrays({"": _array(inputs, "inputs")})
-    if isinstance(inputs, Mapping) and all(isinstance(v, (np.ndarray, bytes)) for v in inputs.values()):
+    if isinstance(inputs, Mapping) and all(map(_is_binary, inputs.values())):
         return Arrays({name: _array(value, f"inputs.{name}") for name, value in inputs.items()})
     return Columnar(inputs)
 
 
-def _array(given: NDArray[Any] | bytes, field: str) -> NDArray[Any]:
+def _is_binary(given: Any) -> bool:
+    """Whether this is an array, a ``.npy`` file, or a list of files."""
+    return isinstance(given, (np.ndarray, bytes)) or (
+        isinstance(given, list) and bool(given) and all(isinstance(row, bytes) for row in given)
+    )
+
+
+def _array(given: NDArray[Any] | bytes | list[bytes], field: str) -> NDArray[Any]:
+    if isinstance(given, list):
+        return np.array(given, object)
     return read_npy(given, field) if isinstance(given, bytes) else given

@@ -6,10 +6,10 @@ from celery import shared_task
 
 from . import canvas  # noqa: F401  registers the task predict
 from .node import local
-from .wakeup import RUN_BATCHES
+from .wakeup import RUN_BATCHES, ModelTask
 
 
-@shared_task(name=RUN_BATCHES, ignore_result=True, acks_late=False)
+@shared_task(name=RUN_BATCHES, ignore_result=True, acks_late=False, base=ModelTask)
 def run_batches(model: str, token: str) -> None:
-    """Serve one model until nothing waits or the time slice is over."""
-    local.child().serve(model, token)
+    """See :func:`predict_worker.node.local.serve`."""
+    local.serve(model, token)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,12 @@ from .core.spec import DEFAULT_SIGNATURE, BatchPolicy, ModelSpec, Signature, Ten
 from .direct import run_request
 from .executor import Executor
 from .registry import LoadedModel
+from .repository.manifest import parse_manifest
 from .service import PredictionService, PredictRequest
 from .store.memory import MemoryJobStore
 from .store.memory_catalogue import MemoryCatalogue
+from .transforms import discovery
+from .transforms.steps import make_steps
 from .waiting import Waiters
 
 __all__ = ["Call", "FakeModel", "Predictions", "TensorSpec", "eager"]
@@ -47,6 +50,8 @@ class FakeModel:
     It is given the array of the only input, or one by name for each of several, with rows along the first
     dimension; it returns the array of the only output, or a mapping by output name. What it raises
     fails the job. As long as ``inputs`` are not declared they are one float32 array of any shape.
+    ``model_toml``: the transforms and their options, as in the file of that name; files that it names are
+    looked for where a worker would find them, in the model's directory of the repository.
     """
 
     function: Callable[..., Any]
@@ -54,6 +59,7 @@ class FakeModel:
     outputs: Sequence[TensorSpec] = ()
     version: int = 1
     batch: BatchPolicy = field(default_factory=BatchPolicy)
+    model_toml: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,9 @@ def _tensor(value: Any, dtype: str) -> Array:
 def _loaded(name: str, model: FakeModel | Callable[..., Any], predictions: Predictions) -> LoadedModel:
     fake = model if isinstance(model, FakeModel) else FakeModel(model)
     runnable = _Runnable(name, fake, predictions)
-    digest = f"sha256:{0:064x}"
-    spec = ModelSpec(name, fake.version, "fake", digest, runnable.signatures, batch=fake.batch)
-    return LoadedModel(spec, runnable, load_ms=0.0)
+    manifest, directory = parse_manifest(fake.model_toml), get_config().model_repository / name
+    steps = make_steps(manifest, runnable.signatures, [directory], discovery.find)
+    digest, seen = f"sha256:{0:064x}", steps.published(runnable.signatures)
+    retry = replace(manifest.retry, backoff_s=0.0)  # nobody wants to wait for it
+    spec = ModelSpec(name, fake.version, "fake", digest, seen, batch=fake.batch, retry=retry)
+    return LoadedModel(spec, runnable, load_ms=0.0, steps=steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celery import Celery, current_app
+from celery import Celery, Task, current_app
 from kombu.exceptions import OperationalError
 
 from .core.errors import StoreUnavailable
@@ -14,6 +14,13 @@ from .core.spec import MODEL_NAME
 RUN_BATCHES = "predict_worker.run_batches"
 PREDICT = "predict_worker.predict"
 QUEUE_PREFIX = "model."
+
+
+class ModelTask(Task[..., Any]):
+    """A task whose messages come from the queues of models."""
+
+    # By name: only workers import it.
+    Request = "predict_worker.node.request:MaybeAcknowledged"
 
 
 def queue_name(model: str) -> str:

@@ -12,21 +12,23 @@ from .codec import Arrays, read_npy, read_npz
 from .codec.dtypes import DTYPES, STRING, Array
 from .core.errors import ModelLoadError, PredictionError
 from .core.spec import DEFAULT_SIGNATURE, DYNAMIC, BatchPolicy, ModelSpec, Signature, TensorSpec
+from .encoded import image_type
 from .inputs import bind
 from .runtimes.base import Runnable
+from .transforms.steps import Steps
 
 logger = logging.getLogger(__name__)
 
 
-def warm(spec: ModelSpec, runnable: Runnable, examples: tuple[Path, ...]) -> None:
-    """Run the owner's examples through the default signature, and made-up inputs through each one
-    at the batch sizes that will be common.
+def warm(spec: ModelSpec, runnable: Runnable, steps: Steps, examples: tuple[Path, ...]) -> None:
+    """Run the owner's examples through the default signature as a caller would send them, transforms
+    included, and made-up inputs through each of the model's own at the batch sizes that will be common.
 
     Raises ModelLoadError when an example, or made-up input of a fully known shape, is refused.
     """
     for example in examples:
-        _run_example(spec, runnable, example)
-    for name, signature in spec.signatures.items():
+        run_example(spec, runnable, steps, example)
+    for name, signature in runnable.signatures.items():
         for rows in _sizes(signature, spec.batch):
             inputs = {tensor.name: _ones(tensor, rows) for tensor in signature.inputs}
             try:
@@ -38,19 +40,26 @@ def warm(spec: ModelSpec, runnable: Runnable, examples: tuple[Path, ...]) -> Non
                 break
 
 
-def _run_example(spec: ModelSpec, runnable: Runnable, example: Path) -> None:
+def run_example(spec: ModelSpec, runnable: Runnable, steps: Steps, example: Path) -> None:
+    """An owner's example as a caller would send it. Raises ModelLoadError."""
     if DEFAULT_SIGNATURE not in spec.signatures:
         raise ModelLoadError(
             f"warm-up: {example.name} is for the signature {DEFAULT_SIGNATURE}, which is missing"
         )
     try:
-        data = example.read_bytes()
         limit = spec.batch.max_bytes
-        arrays = read_npz(data, limit) if example.suffix == ".npz" else {"": read_npy(data, "inputs")}
+        arrays = _arrays(example.suffix, example.read_bytes(), limit)
         bound = bind(spec.signatures[DEFAULT_SIGNATURE], Arrays(arrays), max_bytes=limit)
-        runnable.run(DEFAULT_SIGNATURE, bound.arrays)
+        inputs = steps.before(DEFAULT_SIGNATURE, bound.arrays)
+        steps.after(DEFAULT_SIGNATURE, runnable.run(DEFAULT_SIGNATURE, inputs))
     except (PredictionError, OSError) as error:
         raise ModelLoadError(f"warm-up with {example.name}: {error}") from error
+
+
+def _arrays(suffix: str, data: bytes, max_bytes: int) -> dict[str, Array]:
+    if suffix == ".npz":
+        return read_npz(data, max_bytes)
+    return {"": np.array([data], object) if image_type(data) else read_npy(data, "inputs")}
 
 
 def _sizes(signature: Signature, policy: BatchPolicy) -> Iterator[int]:

@@ -26,7 +26,7 @@ from .local import BASE_DIR, VAR, secret_key
 
 TRAIN = [sys.executable, "examples/digits/train.py"]
 MIGRATE = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-EXAMPLE = VAR / "digit.json"
+EXAMPLE, PICTURE = VAR / "digit.json", VAR / "digit.png"
 # A batch at work may take as long as its model's limit.
 GRACE_S = {"web": 15.0, "worker": 60.0}
 Children = dict[str, subprocess.Popen[bytes]]
@@ -109,8 +109,8 @@ def _ensure_model(env: dict[str, str]) -> None:
         VAR.mkdir(exist_ok=True)
         with (VAR / "train.log").open("wb") as log:
             subprocess.run(TRAIN, env=env, cwd=BASE_DIR, stderr=log, check=True)
-    if (repository / "digits").is_dir() and not EXAMPLE.exists():
-        EXAMPLE.write_bytes(subprocess.check_output([*TRAIN, "--example"], env=env, cwd=BASE_DIR))
+    if (repository / "digits").is_dir() and not (EXAMPLE.exists() and PICTURE.exists()):
+        subprocess.run([*TRAIN, "--example", str(VAR)], env=env, cwd=BASE_DIR, check=True)
 
 
 def _address(env: dict[str, str]) -> str:
@@ -144,7 +144,10 @@ def _greet(env: dict[str, str]) -> None:
         _say(
             f"Ask it about an image of a {digit} (the largest probability should be at index {digit}):\n"
             "  curl -s -H 'Content-Type: application/json' -H 'Prefer: wait=5' "
-            f"--data @{EXAMPLE.relative_to(BASE_DIR)} {_address(env)}/api/jobs"
+            f"--data @{EXAMPLE.relative_to(BASE_DIR)} {_address(env)}/api/jobs\n"
+            "The same as a picture, of any size; or send one that you have drawn:\n"
+            "  curl -s -H 'Content-Type: image/png' -H 'Prefer: wait=5' "
+            f"--data-binary @{PICTURE.relative_to(BASE_DIR)} '{_address(env)}/api/jobs?model=digits'"
         )
 
 

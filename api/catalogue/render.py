@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from predict_worker.core.job import from_micros
-from predict_worker.core.ports import Heartbeat, VersionStatus
+from predict_worker.core.ports import Heartbeat, QueueStats, VersionStatus
 from predict_worker.core.spec import ModelSpec, Signature, TensorSpec
 from predict_worker.service import ModelView
 
@@ -25,10 +25,45 @@ def summary(model: ModelView) -> dict[str, Any]:
     }
 
 
-def model_object(model: ModelView) -> dict[str, Any]:
-    """With what each published version takes and gives, and its state on each worker."""
+def model_object(model: ModelView, stats: QueueStats | None) -> dict[str, Any]:
+    """With its queue, what each published version takes and gives, and its state on each worker."""
     versions = sorted({*model.entry.versions, *model.specs, *_known_to_workers(model)})
-    return {**summary(model), "versions": [_version(model, version) for version in versions]}
+    shown = [_version(model, version) for version in versions]
+    return {**summary(model), **queue(stats), **labels(model), "shadows": _shadows(model), "versions": shown}
+
+
+def _shadows(model: ModelView) -> list[dict[str, Any]]:
+    """What the living workers have counted together, by the version that shadows."""
+    counted = [
+        counts for worker in model.workers for counts in worker.shadows if counts.model == model.entry.name
+    ]
+    sums = ("compared", "different", "failed", "dropped")
+    return [
+        {
+            "version": str(version),
+            **{name: sum(getattr(counts, name) for counts in group) for name in sums},
+            "max_difference": max(counts.max_difference for counts in group),
+        }
+        for version in sorted({counts.version for counts in counted})
+        if (group := [counts for counts in counted if counts.version == version])
+    ]
+
+
+def labels(model: ModelView) -> dict[str, Any]:
+    """``moved_labels``: those that ``model.toml`` does not decide."""
+    return {
+        "name": model.entry.name,
+        "labels": {label: str(version) for label, version in model.entry.labels},
+        "moved_labels": sorted(model.moved),
+        "canary": dict(model.entry.canary),
+    }
+
+
+def queue(stats: QueueStats | None) -> dict[str, Any]:
+    """``state`` is what operators want: serving, paused or draining. Null while Redis is away."""
+    if stats is None:
+        return {"state": None, "queue": None}
+    return {"state": stats.mode, "queue": {"waiting": stats.waiting, "running": stats.running}}
 
 
 def worker_object(worker: Heartbeat) -> dict[str, Any]:
@@ -41,6 +76,7 @@ def worker_object(worker: Heartbeat) -> dict[str, Any]:
         "age_s": round(worker.age_s, 3),
         "loads": worker.loads,
         "batches": worker.batches,
+        "error": worker.error or None,
         "models": [{"model": s.model, "version": str(s.version), **_status(s)} for s in worker.models],
     }
 
@@ -86,8 +122,9 @@ def _signature(signature: Signature) -> dict[str, Any]:
 
 
 def _tensor(tensor: TensorSpec) -> dict[str, Any]:
-    """A ``shape`` of null: not even the rank is known; -1: any size."""
-    return {"dtype": tensor.dtype, "shape": tensor.shape}
+    """A ``shape`` of null: not even the rank is known; -1: any size. ``encoded``: what may be sent instead,
+    one string a row."""
+    return {"dtype": tensor.dtype, "shape": tensor.shape, "encoded": tensor.encoded or None}
 
 
 def _status(status: VersionStatus) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from predict_worker.connect import service
+from predict_worker.core.errors import StoreUnavailable
 
 from ..views import ApiView, json_response
 from . import render
@@ -18,7 +21,10 @@ class Models(ApiView):
 
 class OneModel(ApiView):
     def get(self, request: Request, name: str) -> HttpResponse:
-        return json_response(render.model_object(service().model(name)))
+        model, stats = service().model(name), None
+        with suppress(StoreUnavailable):  # the model itself is known from before
+            stats = service().queues.stats(name)
+        return json_response(render.model_object(model, stats))
 
 
 class Workers(ApiView):

@@ -1,15 +1,15 @@
 """The media types of a job's request. Each gives the request's fields by name.
 
-JSON gives them as they came; of ``.npy`` and ``.npz`` the field ``inputs`` is made of the
-body and the other fields come from the query.
+JSON gives them as they came; of ``.npy``, ``.npz`` and images the field ``inputs`` is made of the
+body and the other fields come from the query. A form has both (:mod:`api.jobs.forms`).
 """
 
 from __future__ import annotations
 
 from typing import IO, Any
 
-from django.http import HttpRequest, QueryDict
-from rest_framework.parsers import BaseParser
+from django.http import HttpRequest
+from rest_framework.parsers import BaseParser, DataAndFiles
 
 from predict_worker.codec import Arrays, read_npy, read_npz
 from predict_worker.codec.from_json import describe
@@ -17,9 +17,8 @@ from predict_worker.conf import get_config
 from predict_worker.core.errors import InvalidRequest
 
 from ..body import read_body
-from . import json_text
-
-Fields = dict[str, Any]
+from . import forms, json_text
+from .texts import Fields, typed_fields
 
 
 class JsonParser(BaseParser):
@@ -37,7 +36,7 @@ class NpyParser(BaseParser):
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Fields:
         request = _request(parser_context)
-        fields = _query_fields(request.GET)
+        fields = typed_fields(request.GET.lists())
         return {**fields, "inputs": Arrays({"": read_npy(read_body(request), "inputs")})}
 
 
@@ -46,36 +45,32 @@ class NpzParser(BaseParser):
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Fields:
         request = _request(parser_context)
-        fields = _query_fields(request.GET)
+        fields = typed_fields(request.GET.lists())
         return {**fields, "inputs": Arrays(read_npz(read_body(request), get_config().max_body_bytes))}
+
+
+class ImageParser(BaseParser):
+    """One image, as the file is: the web looks at its first bytes, workers decode it."""
+
+    media_type = "image/*"
+
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Fields:
+        request = _request(parser_context)
+        fields = typed_fields(request.GET.lists())
+        return {**fields, "inputs": Arrays({"": forms.as_rows([read_body(request)])})}
+
+
+class FormParser(BaseParser):
+    """Django's own two halves of a form, in which others look for a CSRF token; see :func:`.form_fields`."""
+
+    media_type = "multipart/form-data"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
+    ) -> DataAndFiles[Any, Any]:
+        return forms.read(_request(parser_context))
 
 
 def _request(parser_context: Any) -> HttpRequest:
     request: HttpRequest = parser_context["request"]._request
     return request
-
-
-def _query_fields(query: QueryDict) -> Fields:
-    """Query parameters in the types that JSON would give them: ``outputs`` is a list separated by commas."""
-    fields: Fields = {}
-    for name, values in query.lists():
-        if len(values) > 1:
-            raise InvalidRequest(name, "one value", f"{len(values)}")
-        if name in ("inputs", "instances"):
-            raise InvalidRequest(name, "the inputs in the body", "a query parameter")
-        fields[name] = _typed(name, values[0])
-    return fields
-
-
-def _typed(name: str, text: str) -> Any:
-    match name:
-        case "outputs":
-            return text.split(",")
-        case "metadata":
-            return json_text.loads(text.encode(), name)
-        case "deadline_s":
-            try:
-                return float(text)
-            except ValueError:
-                return text
-    return text

@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpResponse
+from django.utils.datastructures import MultiValueDict
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.request import Request
 
 from predict_worker.codec import join_ranges, write_npy
 from predict_worker.connect import service
+from predict_worker.core.errors import InvalidRequest
 from predict_worker.service import Answer
 
 from .. import prefer
 from ..auth import owner_of
 from ..views import ApiView, json_response
-from . import parse, render
-from .parsers import JsonParser, NpyParser, NpzParser
+from . import forms, parse, render
+from .paging import answered, asked
+from .parsers import FormParser, ImageParser, JsonParser, NpyParser, NpzParser
 
 
 class Jobs(ApiView):
-    parser_classes = (JsonParser, NpyParser, NpzParser)
+    parser_classes = (JsonParser, NpyParser, NpzParser, ImageParser, FormParser)
+
+    def get(self, request: Request) -> HttpResponse:
+        query = asked(request, "limit", "cursor", "state", "model")
+        page = service().backlog.jobs(owner_of(request), query.limit, query.cursor, query.state, query.model)
+        return answered(page)
 
     def post(self, request: Request) -> HttpResponse:
         preference = prefer.parse(request.META.get("HTTP_PREFER", ""))
         predict_request = parse.predict_request(
-            request.data,
+            _fields(request),
             owner=owner_of(request),
             request_id=self.request_id,
             key_header=request.META.get("HTTP_IDEMPOTENCY_KEY"),
         )
         answer = service().submit(predict_request, preference.wait_s or 0)
         return render.answered(answer, preference, service())
+
+
+def _fields(request: Request) -> Any:
+    fields = request.data
+    if isinstance(fields, MultiValueDict):
+        fields = forms.form_fields(request)
+    if not fields:
+        raise InvalidRequest("body", "the fields of a request", "nothing")
+    return fields
 
 
 class OneJob(ApiView):

@@ -1,25 +1,33 @@
 """Train a small network on scikit-learn's handwritten digits and put it into a model repository.
 
-    python examples/digits/train.py             trains models/digits/1, unless it is there
-    python examples/digits/train.py --example   prints a request body with one digit it never saw
+    python examples/digits/train.py                  trains models/digits/1, unless it is there
+    python examples/digits/train.py --example var    writes var/digit.json, a request body with one digit
+                                                     that it never saw, and var/digit.png, the same in ink
 
 The model takes ``x``, float32 ``[-1, 8, 8, 1]`` in 0..16 as scikit-learn has it, and answers
-``probabilities``, float32 ``[-1, 10]``.
+``probabilities``, float32 ``[-1, 10]``; by its ``model.toml`` it also takes images of any size.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+
+from predict_worker.core.spec import Signature, TensorSpec
+from predict_worker.transforms import Options
+from predict_worker.transforms.decode_image import decode_image
 
 REPOSITORY = Path(os.environ.get("MODEL_REPOSITORY") or Path(__file__).resolve().parents[2] / "models")
 LEAST_ACCURACY = 0.97
@@ -27,7 +35,13 @@ MODEL_TOML = """\
 [batch]
 # oneDNN keeps its own copy of the convolutions for every batch size that it meets: with four sizes
 # instead of 64 a worker process stays at 60 MB instead of growing to 85.
-pad_to = [1, 4, 16, 64]
+pad_to = [1, 8, 32, 64]
+
+[image]
+scale = "0..16"
+trim = true         # the digits that it knows fill their square ...
+fit = "pad"         # ... in height, and
+invert = "auto"     # are light on a dark ground: ink on paper is turned over
 """
 SEED = 3
 
@@ -46,13 +60,40 @@ def example() -> dict[str, Any]:
     return {"model": "digits", "inputs": images[:1].tolist(), "metadata": {"digit": int(digits[0])}}
 
 
+def picture(image: Any, side: int = 160) -> Image.Image:
+    """An image of the data set as ink on paper."""
+    levels = np.rint(255 - image[..., 0] * (255 / 16)).astype(np.uint8)
+    return Image.fromarray(levels).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def write_example(folder: Path) -> None:
+    """``digit.json`` and ``digit.png``: the same digit."""
+    body = example()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "digit.json").write_text(json.dumps(body))
+    picture(np.array(body["inputs"][0])).save(folder / "digit.png")
+
+
+def drawn(images: Any) -> Any:
+    """What a worker makes of their pictures, by the same ``model.toml``: the network learns these too."""
+    takes = TensorSpec("x", "float32", (-1, 8, 8, 1))
+    options = Options(tomllib.loads(MODEL_TOML)["image"])
+    transform = decode_image(Signature("serving_default", (takes,), ()), options)
+    files = np.empty(len(images), object)
+    for position, image in enumerate(images):
+        stream = io.BytesIO()
+        picture(image, side=48).save(stream, "PNG")
+        files[position] = stream.getvalue()
+    return transform.convert({"x": files})["x"]
+
+
 def fit() -> Any:
     """A trained Keras network."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     keras.utils.set_random_seed(SEED)
-    train_images, _, train_digits, _ = split()
+    images, _, digits, _ = split()
     network = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -66,7 +107,8 @@ def fit() -> Any:
         ]
     )
     network.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    network.fit(train_images, train_digits, batch_size=32, epochs=20, verbose=0)
+    both = np.concatenate([images, drawn(images)]), np.concatenate([digits, digits])
+    network.fit(*both, batch_size=32, epochs=20, verbose=0)
     return network
 
 
@@ -100,9 +142,9 @@ def export(network: Any, target: Path) -> None:
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--example", action="store_true", help="print a request body and stop")
-    if parser.parse_args().example:
-        print(json.dumps(example()))
+    parser.add_argument("--example", type=Path, metavar="FOLDER", help="write digit.json and digit.png there")
+    if folder := parser.parse_args().example:
+        write_example(folder)
         return
     target = REPOSITORY / "digits" / "1"
     if target.exists():

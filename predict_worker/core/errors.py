@@ -51,6 +51,13 @@ class ModelNotFound(PredictionError):
     title = "Model not found"
 
 
+class VersionNotReady(PredictionError):
+    """A label may not point to a version that not every ready worker of the model has loaded."""
+
+    code = "version_not_ready"
+    title = "Version not ready"
+
+
 class JobNotFound(PredictionError):
     """No job of that id exists for this owner."""
 
@@ -66,6 +73,13 @@ class ResultGone(PredictionError):
 
     code = "result_gone"
     title = "Result expired"
+
+
+class InputsGone(PredictionError):
+    """The job is a dead letter, but what it would run on is no longer stored."""
+
+    code = "inputs_gone"
+    title = "Inputs no longer stored"
 
 
 class JobConflict(PredictionError):
@@ -122,6 +136,20 @@ class QueueFull(PredictionError):
         self.retry_after_s = retry_after_s
 
 
+class DeadlineUnreachable(QueueFull):
+    """Admission refused: by the time that the work ahead takes, the job would be past its deadline."""
+
+    code = "deadline_unreachable"
+    title = "Deadline cannot be met"
+
+
+class ModelDraining(QueueFull):
+    """Admission refused: an operator lets this model's queue run empty."""
+
+    code = "model_draining"
+    title = "Model takes no more jobs"
+
+
 class StoreUnavailable(PredictionError):
     """The job store did not answer in time; a submit may or may not have been accepted."""
 
@@ -147,11 +175,26 @@ class ModelLoadError(PredictionError):
     title = "Model failed to load"
 
 
+class Retryable(PredictionError):
+    """For models and transforms to raise: the same inputs may well succeed a little later (a service that
+    did not answer, a lock that was held). The job runs again after a pause, as ``[retry]`` says."""
+
+    code = "retryable"
+    title = "Prediction may succeed later"
+
+
 class PredictionFailed(PredictionError):
     """A prediction without a job has no outputs; the detail names the code that a job would show."""
 
     code = "prediction_failed"
     title = "Prediction failed"
+
+
+class TransformFailed(PredictionError):
+    """A transform raised an error of its own, or did not give what it had declared."""
+
+    code = "transform_failed"
+    title = "Transform failed"
 
 
 class CorruptPayload(PredictionError):

@@ -26,16 +26,18 @@ class JobState(StrEnum):
 
     @property
     def final(self) -> bool:
-        return not TRANSITIONS[self]
+        return self in FINAL
 
 
 _S = JobState
+FINAL = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.EXPIRED})
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     _S.QUEUED: frozenset({_S.RUNNING, _S.FAILED, _S.CANCELLED, _S.EXPIRED}),
-    # A rerun after a crash is a new attempt of the same running job: it never goes back to queued.
+    # A rerun, after a crash or a retryable error, is a new attempt of the same running job: it never goes
+    # back to queued.
     _S.RUNNING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.EXPIRED}),
     _S.SUCCEEDED: frozenset(),
-    _S.FAILED: frozenset(),
+    _S.FAILED: frozenset({_S.QUEUED}),  # a dead letter that is redriven
     _S.CANCELLED: frozenset(),
     _S.EXPIRED: frozenset(),
 }

@@ -5,7 +5,7 @@ Every port has an in-memory twin; the same contract tests run against both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -45,11 +45,17 @@ class Entry:
     attempt: int  # 1 for the first run
     queue_ms: float
     payload: bytes | None
+    digest: str | None = None  # of that version, if submit knew it
+    retries: int = 0  # how many of the attempts before came to a retryable error
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one entry: a payload, or an error."""
+    """What became of one entry: a payload, or an error.
+
+    Of an error that is marked retryable either ``retry_in_s`` (the entry runs again so much later) or
+    ``given_up`` (it has, often enough: the job becomes a dead letter).
+    """
 
     entry: Entry
     payload: bytes | None = None
@@ -59,6 +65,8 @@ class Outcome:
     version: int | None = None
     digest: str | None = None
     artefact: str | None = None
+    retry_in_s: float | None = None
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +126,24 @@ class Finished:
     payload: bytes | None = None
 
 
+class Mode(StrEnum):
+    """What an operator wants of a model's queue."""
+
+    SERVING = "serving"
+    PAUSED = "paused"  # jobs are accepted, none is run
+    DRAINING = "draining"  # no job is accepted, what is queued runs
+
+
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """Entries of one model: waiting for a claim, claimed, and the measured time of one (0 = unknown)."""
+    """Entries of one model: waiting for a claim or a retry, claimed, and the measured time of one
+    (0 = unknown)."""
 
     waiting: int
     running: int
     entry_ms: float
     ready_children: int
+    mode: Mode = Mode.SERVING
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +153,14 @@ class Swept:
     wakeups: tuple[str, ...] = ()
     expired: int = 0
     reclaimed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Jobs, newest first. ``cursor`` leads to those that follow; empty where there are none."""
+
+    job_ids: tuple[str, ...] = ()
+    cursor: str = ""
 
 
 class Loss(StrEnum):
@@ -153,7 +179,8 @@ class JobStore(Protocol):
     def submit(self, new: NewJob) -> Accepted:
         """Admit and store a job, once per (owner, idempotency key).
 
-        Raises QueueFull (nothing stored) and IdempotencyConflict.
+        Raises QueueFull (nothing stored; DeadlineUnreachable where the measured work ahead takes longer
+        than the deadline leaves) and IdempotencyConflict.
         """
         ...
 
@@ -165,7 +192,7 @@ class JobStore(Protocol):
         ...
 
     def get(self, job_id: str) -> Job:
-        """Raises JobNotFound. A queued job past its deadline is expired by this read."""
+        """Raises JobNotFound. A job past its deadline that is not final is expired by this read."""
         ...
 
     def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
@@ -192,10 +219,6 @@ class JobStore(Protocol):
         """Ask for a Finished message on that channel too (the job is returned as it is now)."""
         ...
 
-    def unwatch(self, job_id: str, reply_to: str) -> None:
-        """That channel no longer waits for the job."""
-        ...
-
     def delivered(self, job_ids: Sequence[str]) -> None:
         """A waiter has received these results: they may expire sooner."""
         ...
@@ -214,7 +237,9 @@ class JobStore(Protocol):
         a job is ever seen. With ``limits`` the lane's wake-up is renewed, or released when
         nothing waits. ``limits`` None claims nothing and gives way: the wake-up is released,
         and if work waits ``Claim.wakeup`` is the token of the next one.
-        A rerun comes alone: exactly one entry. Cancelled and expired jobs are never claimed.
+        What was claimed when a consumer was lost comes alone: exactly one entry. Cancelled and expired
+        jobs are never claimed. An entry that is to be retried waits for its time, unless another consumer
+        has taken it meanwhile, the job would be past its deadline then, or fails anyhow.
         ``entry_ms`` is the lane's measured time per entry. With ``listen_s``, where nothing waits,
         the store may promise to ring for that long (``Claim.listening``) instead of issuing a wake-up.
         """
@@ -242,13 +267,44 @@ class JobStore(Protocol):
         ...
 
     def sweep(self, model: str) -> Swept:
-        """Re-issue lost wake-ups, expire overdue jobs, recover entries whose lease lapsed."""
+        """Re-issue lost wake-ups, wake for retries that are due, expire overdue jobs (running ones too),
+        recover entries whose lease lapsed."""
         ...
 
     def stats(self, model: str) -> QueueStats: ...
 
-    def dead(self, model: str, limit: int = 100) -> tuple[str, ...]:
-        """Ids of the jobs in the dead letters, newest first."""
+    def set_mode(self, model: str, mode: Mode) -> tuple[str, ...]:
+        """From now on a paused model's jobs wait: nothing is claimed, no wake-up is issued. A draining one's
+        submits and redrives are refused (ModelDraining). Returns wake-ups that must be published."""
+        ...
+
+    def purge(self, model: str) -> int:
+        """Cancel all jobs of a model that no child is at work on: queued ones, and those that wait for a
+        rerun or a retry. What is submitted meanwhile stays. Returns how many."""
+        ...
+
+    def jobs(
+        self,
+        owner: str | None,
+        limit: int = 100,
+        cursor: str = "",
+        state: JobState | None = None,
+        model: str | None = None,
+    ) -> Listing:
+        """An owner's jobs by their submit, for as long as ``record_ttl_s`` after it; of None everybody's,
+        which is for operators: it looks through all keys. A page may hold fewer than there are."""
+        ...
+
+    def dead(self, model: str, owner: str | None = None, limit: int = 100, cursor: str = "") -> Listing:
+        """The dead letters of a model, by their death; an owner's, of None everybody's."""
+        ...
+
+    def redrive(self, job_id: str, queue_max_jobs: int = 10_000) -> Accepted:
+        """Queue a dead letter again: with its id and history, without strikes and deadline. What other
+        ranges of it have answered stays.
+
+        Raises JobNotFound, JobConflict where it is none, InputsGone, QueueFull.
+        """
         ...
 
     def subscribe(self, channel: str, deliver: Callable[[Sequence[Finished]], None]) -> Subscription:
@@ -292,8 +348,23 @@ class VersionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowCounts:
+    """What a child has seen of the version that shadows a model, in its life. ``compared`` answers, of which
+    ``different`` are beyond the tolerance; ``failed``: the shadow alone did; ``dropped``: it was too busy.
+    ``max_difference`` between two numbers."""
+
+    model: str
+    version: int
+    compared: int = 0
+    different: int = 0
+    failed: int = 0
+    dropped: int = 0
+    max_difference: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """One worker child's sign of life."""
+    """One worker child's sign of life; or a parent's, while its children fail to start."""
 
     consumer: str
     host: str
@@ -304,6 +375,8 @@ class Heartbeat:
     loads: int = 0  # how often this process has loaded a model
     batches: int = 0
     age_s: float = 0.0  # filled by the reader
+    error: str = ""  # of one that is unhealthy
+    shadows: tuple[ShadowCounts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,19 +388,23 @@ class ModelEntry:
     labels: tuple[tuple[str, int], ...] = ()
     queue_max_jobs: int = 10_000
     error: str = ""  # why the repository cannot offer it
+    gone: bool = False  # it has left the repository
+    canary: tuple[tuple[str, float], ...] = ()  # label, share of the jobs that name no version
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueView:
-    """One consistent reading of the catalogue."""
+    """One consistent reading of the catalogue. ``labels``: those that were moved, by model."""
 
     models: tuple[ModelEntry, ...] = ()
     specs: tuple[ModelSpec, ...] = ()
     workers: tuple[Heartbeat, ...] = ()
+    labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class CatalogueStore(Protocol):
-    """What the workers publish and the web reads. Models and specs stay; heartbeats expire."""
+    """What the workers publish and the web reads. Models and specs stay until they are retracted;
+    heartbeats expire."""
 
     def read(self) -> CatalogueView: ...
 
@@ -336,6 +413,16 @@ class CatalogueStore(Protocol):
         ...
 
     def publish_specs(self, specs: Sequence[ModelSpec]) -> None: ...
+
+    def retract_model(self, name: str) -> None:
+        """Forget a model, its specs and its moved labels."""
+        ...
+
+    def retract_spec(self, name: str, version: int) -> None: ...
+
+    def move_label(self, name: str, label: str, version: int | None) -> None:
+        """From now on the label points there, whatever ``model.toml`` says; None: as that says again."""
+        ...
 
     def beat(self, heartbeat: Heartbeat, ttl_s: float) -> None: ...
 

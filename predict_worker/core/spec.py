@@ -39,12 +39,15 @@ class ModelRef:
 class TensorSpec:
     """Name, dtype (TensorFlow's name) and shape of one input or output.
 
-    ``shape`` is None when even the rank is unknown; -1 marks a dynamic dimension.
+    ``shape`` is None when even the rank is unknown; -1 marks a dynamic dimension. ``encoded`` says what
+    a caller may send instead, one byte string a row: an ``image`` (PNG, JPEG, WebP) or a ``text``, of
+    which a transform in the worker makes the tensor.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...] | None
+    encoded: str = ""
 
     @property
     def batched(self) -> bool:
@@ -86,6 +89,24 @@ class BatchPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """What follows an error that is marked retryable: up to ``attempts`` runs in all, after pauses that
+    double from ``backoff_s`` up to ``max_backoff_s``."""
+
+    attempts: int = 3
+    backoff_s: float = 1.0
+    max_backoff_s: float = 60.0
+
+    def pause_s(self, retries: int, share: float) -> float | None:
+        """Before the next run, after so many retries; None if there is none. ``share`` from 0 to 1 spreads
+        the pauses over the upper half of their range, so that what failed together comes back apart."""
+        if retries + 1 >= self.attempts:
+            return None
+        longest_s = min(self.backoff_s * 2.0 ** min(retries, 100), self.max_backoff_s)
+        return longest_s * (1 + share) / 2
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One exact version of a model, as published by a worker that has loaded it."""
 
@@ -99,6 +120,7 @@ class ModelSpec:
     queue_max_jobs: int = 10_000
     inputs_finite: bool = False
     outputs_finite: bool = False
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "signatures": [asdict(s) for s in self.signatures.values()]}
@@ -108,10 +130,12 @@ class ModelSpec:
         fields = dict(raw)
         signatures = [_signature(s) for s in fields.pop("signatures")]
         batch = fields.pop("batch")
+        retry = fields.pop("retry", {})
         return cls(
             **fields,
             signatures={s.name: s for s in signatures},
             batch=BatchPolicy(**{**batch, "pad_to": tuple(batch["pad_to"])}),
+            retry=RetryPolicy(**retry),
         )
 
 
@@ -126,4 +150,5 @@ def _signature(raw: Mapping[str, Any]) -> Signature:
 
 def _tensor_spec(raw: Mapping[str, Any]) -> TensorSpec:
     shape = raw["shape"]
-    return TensorSpec(raw["name"], raw["dtype"], None if shape is None else tuple(shape))
+    known = None if shape is None else tuple(shape)
+    return TensorSpec(raw["name"], raw["dtype"], known, raw.get("encoded", ""))

@@ -9,6 +9,7 @@ import time
 from .loads import Loads
 
 _CHILD = struct.Struct("dq")  # moment when its batch must be over; starts in a row, none of them over
+_ERROR = struct.Struct("240s")
 _HEAD = 8
 MAX_CHILDREN = 4096
 
@@ -21,6 +22,7 @@ class Board:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _HEAD + _CHILD.size * MAX_CHILDREN)
+        self._errors = mmap.mmap(-1, _ERROR.size * MAX_CHILDREN)
         self.loads = Loads(MAX_CHILDREN)
 
     @property
@@ -49,6 +51,15 @@ class Board:
     def starting(self, index: int) -> None:
         """A start that no :meth:`clear` follows has failed, also one that a signal ended."""
         self._write(index, 0.0, self._read(index)[1] + 1)
+
+    def failed(self, index: int, error: str) -> None:
+        """Why a start has failed, as far as the child itself could tell."""
+        _ERROR.pack_into(self._errors, index * _ERROR.size, error.encode())
+
+    def error(self, index: int) -> str:
+        """Of the last start that could tell."""
+        (raw,) = _ERROR.unpack_from(self._errors, index * _ERROR.size)
+        return str(raw.rstrip(b"\0").decode(errors="ignore"))
 
     def forgive(self, index: int) -> None:
         """A failed start does not count: its cause is known, and dealt with."""

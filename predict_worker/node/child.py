@@ -8,28 +8,35 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
+from ..catalogue import Catalogue
 from ..codec.dtypes import Array
-from ..core.errors import ModelLoadError, PredictionError, QueueFull, StoreUnavailable
-from ..core.ports import CatalogueStore, Entry, Heartbeat, JobStore, Lane, VersionStatus, Wakeups
+from ..core.errors import ModelLoadError, ModelNotFound, PredictionError, QueueFull, StoreUnavailable
+from ..core.ports import CatalogueStore, Entry, Heartbeat, JobStore, Lane, Wakeups
 from ..direct import run_request
 from ..executor import Executor
 from ..registry import ModelRegistry
 from ..service import PredictRequest
+from ..signals import model_swapped, models_ready, tell, worker_draining
 from .board import Board
+from .follower import Follower
 from .lease import Lease
-from .serving import Loaded, Unavailable
+from .recycling import Recycling
+from .served import Served
+from .serving import Awaited, Loaded, Unavailable
+from .shadow import Shadow
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
 BEAT_TTL_S = 10.0
-RELOAD_S = 10.0
-"""A model that failed to load is tried again when a job asks for it, at most this often."""
+MAX_ELSEWHERE = 10
+"""A job whose version other children have loaded is left to them so often."""
 _ELSEWHERE_S = 0.05
+_LOAD_WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ class Child:
         store: JobStore,
         catalogue: CatalogueStore,
         wakeups: Wakeups,
+        served: Served,
         registry: ModelRegistry,
         *,
         lease_s: float,
@@ -67,17 +75,28 @@ class Child:
         )
         self._state = "starting"
         self._started_us = time.time_ns() // 1000
-        self._statuses: dict[str, tuple[VersionStatus, ...]] = {}
-        self._tried: dict[str, float] = {}
+        self._beating, self._draining = threading.Lock(), threading.Lock()
+        self._begun = self._ended = 0  # batches
+        self._known = Catalogue(catalogue)
+        self._follower = Follower(
+            *(served, registry, self._known, place.board.loads, place.index),
+            changed=self._try_to_beat,
+            quiet=self._await_batch,
+            swapped=self._tell_swapped,
+        )
+        self._shadow = Shadow(registry, self._follower.shadow)
 
-    def start(self, models: Sequence[str]) -> None:
+    def start(self) -> None:
         """Load and warm; ready is said only then. A model that fails to load fails alone."""
-        for name in models:
-            self._load(name)
-        loaded = any(s.state == "AVAILABLE" for statuses in self._statuses.values() for s in statuses)
-        self._state = "ready" if loaded or not models else "unhealthy"
-        self._insist()
+        self._try_to_beat()
         threading.Thread(target=self._beats, name="heartbeat", daemon=True).start()
+        self._follower.start()
+        models = {name: self._registry.versions(name) for name in self._registry.names()}
+        tell(models_ready, self._consumer, models=models)
+        self._state = "ready"
+        self._insist()
+        follow = partial(self._follower.run, self._stopped)
+        threading.Thread(target=follow, name="follower", daemon=True).start()
 
     def serve(self, name: str, token: str) -> None:
         """Answer a wake-up, and for the rest of the time slice what this child is rung for."""
@@ -88,48 +107,81 @@ class Child:
 
     def _serve(self, name: str, token: str, until: float) -> str | None:
         model = self._model(name)
-        if isinstance(model, Unavailable) and self._store.stats(name).ready_children:
+        if not isinstance(model, Loaded) and self._store.stats(name).ready_children:
             time.sleep(_ELSEWHERE_S)
             self._executor.give_way(name, token)
             return None
-        return self._executor.serve(name, token, model, until)
+        try:
+            return self._executor.serve(name, token, model, until)
+        finally:
+            self._shadow.published()
 
     def predict(self, request: PredictRequest, max_bytes: int) -> dict[str, Array]:
         """Run a request now, without the store. Raises as :func:`run_request` does, and ModelLoadError."""
         name = request.ref.name
-        model = self._model(name)
-        if isinstance(model, Unavailable):
+        model, until = self._model(name), time.monotonic() + _LOAD_WAIT_S
+        while isinstance(model, Awaited) and time.monotonic() < until:
+            time.sleep(_ELSEWHERE_S)
+            model = self._model(name)
+        if not isinstance(model, Loaded):
             raise model.error
         resolve, limited = partial(self._registry.get, name), partial(self._limited, name)
         return run_request(resolve, request, max_bytes, limited)
 
     def beat(self) -> None:
         """Publish this child's state and what it has loaded (again, in case Redis has lost it)."""
-        self._catalogue.publish_specs(self._registry.specs())
-        state = "draining" if self._place.board.draining else self._state
-        self._catalogue.beat(self._heartbeat(state), BEAT_TTL_S)
+        with self._beating:
+            if not self._stopped():
+                self._catalogue.publish_specs(self._registry.specs())
+                self._catalogue.beat(self._heartbeat(), BEAT_TTL_S)
 
     def stop(self) -> None:
-        self._state = "stopped"
-        self._catalogue.beat(self._heartbeat("stopped"), BEAT_TTL_S)
-        self._catalogue.leave(self._consumer)
+        self._tell_draining()
+        with self._beating:
+            self._state = "stopped"
+            self._catalogue.beat(self._heartbeat(), BEAT_TTL_S)
+            self._catalogue.leave(self._consumer)
 
-    def _heartbeat(self, state: str) -> Heartbeat:
+    def recycles(self, bounds: Recycling) -> bool:
+        """Whether another child is to take its place, now that no task runs. A load that is under way ends
+        first: its process must not seem to have died of it."""
+        loading = any(status.state == "LOADING" for status in self._follower.statuses)
+        return not loading and bounds.due(self._ended)
+
+    def _stopped(self) -> bool:
+        return self._state == "stopped"
+
+    def _heartbeat(self) -> Heartbeat:
+        models, state = self._follower.statuses, self._state
+        if state == "ready" and self._place.board.draining:
+            state = "draining"
+        elif state == "ready" and models and all(status.state == "END" for status in models):
+            state = "unhealthy"
         return Heartbeat(
             consumer=self._consumer,
             host=socket.gethostname(),
             pid=os.getpid(),
             state=state,
             started_us=self._started_us,
-            models=tuple(s for statuses in list(self._statuses.values()) for s in statuses),
+            models=models,
             loads=self._registry.loads,
             batches=self._executor.batches,
+            shadows=self._shadow.counts,
         )
 
     def _beats(self) -> None:
         pause = threading.Event()
-        while not pause.wait(BEAT_S) and self._state != "stopped":
+        while not pause.wait(BEAT_S) and not self._stopped():
+            if self._place.board.draining:
+                self._tell_draining()
             self._try_to_beat()
+
+    def _tell_draining(self) -> None:
+        if self._draining.acquire(blocking=False):  # the first who sees it; nobody gives it back
+            tell(worker_draining, self._consumer)
+
+    def _tell_swapped(self, model: str, version: int, before: int | None) -> None:
+        tell(model_swapped, self._consumer, model=model, version=version, before=before)
 
     def _try_to_beat(self) -> None:
         try:
@@ -152,27 +204,28 @@ class Child:
                 log.warning("child waits for the store: %s", error)
                 time.sleep(0.5)
 
-    def _load(self, name: str) -> None:
-        self._tried[name] = time.monotonic()
-        loads = self._place.board.loads
-        if deaths := loads.deaths(name):
-            error = f"its load has ended {deaths} processes in a row: it is left alone for a while"
-            self._statuses[name] = (VersionStatus(name, 0, "END", error),)
-            return
-        with loads.loading(self._place.index, name):
-            self._statuses[name] = tuple(self._registry.load_model(name))
+    def _model(self, name: str) -> Loaded | Awaited | Unavailable:
+        with suppress(ModelNotFound):
+            return Loaded(self._registry, name, partial(self._awaited, name), self._shadow)
+        self._follower.ask_again(name)
+        if self._follower.awaited(name):
+            return Awaited(name)
+        return Unavailable(ModelLoadError(self._follower.why_not(name)))
 
-    def _model(self, name: str) -> Loaded | Unavailable:
-        if (
-            not self._registry.versions(name)
-            and time.monotonic() - self._tried.get(name, -RELOAD_S) >= RELOAD_S
-        ):
-            self._load(name)
-            self._try_to_beat()
-        if self._registry.versions(name):
-            return Loaded(self._registry, name)
-        errors = "; ".join(f"version {s.version}: {s.error}" for s in self._statuses[name])
-        return Unavailable(ModelLoadError(errors or f"no model {name!r} in the repository of this worker"))
+    def _awaited(self, name: str, version: int, retries: int) -> bool:
+        """Whether a version that is not loaded here will be, or is elsewhere."""
+        if self._follower.awaited(name, version):
+            return True
+        try:
+            return retries < MAX_ELSEWHERE and version in self._known.index().ready.get(name, {})
+        except StoreUnavailable:
+            return False
+
+    def _await_batch(self) -> None:
+        """What runs now has ended then."""
+        begun = self._begun
+        while self._ended < begun:
+            time.sleep(_ELSEWHERE_S)
 
     @contextmanager
     def _watch(self, lane: Lane, entries: Sequence[Entry]) -> Iterator[None]:
@@ -185,7 +238,9 @@ class Child:
         board, index = self._place.board, self._place.index
         if self._registry.versions(model):
             board.limit(index, self._registry.timeout_s(model))
+        self._begun += 1
         try:
             yield
         finally:
+            self._ended += 1
             board.clear(index)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
+import tempfile
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-_CHILD = struct.Struct("q64s")  # process, model that it is loading (a name has 64 characters at most)
-_MODEL = struct.Struct("64sqd")  # name, deaths in a row, moment until which it is left alone
+_CHILD = struct.Struct("q88s")  # process, version that it is loading: NAME/VERSION, 83 characters at most
+_MODEL = struct.Struct("88sqd")  # NAME/VERSION, deaths in a row, moment until which it is left alone
 _MAX_MODELS = 256
 
 MAX_DEATHS = 3
 LEFT_ALONE_S = 60.0
+_TURN_S = 0.1
 
 
 class Loads:
@@ -24,6 +29,9 @@ class Loads:
         self._monotonic = monotonic
         self._models = _CHILD.size * max_children
         self._memory = mmap.mmap(-1, self._models + _MODEL.size * _MAX_MODELS)
+        self._turn, path = tempfile.mkstemp()  # what the system locks must be a file, if one without a name
+        Path(path).unlink()
+        weakref.finalize(self, os.close, self._turn)
 
     @contextmanager
     def loading(self, index: int, name: str) -> Iterator[None]:
@@ -34,6 +42,22 @@ class Loads:
         at = self._find(name)
         if at is not None:
             self._write(at, name, 0, 0.0)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One process of the node at a time, unless another takes too long; one that dies gives its turn
+        back."""
+        until = time.monotonic() + LEFT_ALONE_S
+        while time.monotonic() < until:
+            try:
+                fcntl.lockf(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(_TURN_S)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._turn, fcntl.LOCK_UN)
 
     def died(self, indexes: Iterable[int], alive: Collection[int]) -> list[tuple[int, str]]:
         """In the parent: indexes and models of children that have died of a load since the last call; their
@@ -55,13 +79,13 @@ class Loads:
         if at is not None:
             self._write(at, name, self._read(at)[1] + 1, self._monotonic() + LEFT_ALONE_S)
 
-    def deaths(self, name: str) -> int:
+    def deaths(self, name: str, tolerated: int = MAX_DEATHS - 1) -> int:
         """How many loads in a row ended their process, if so many that it is left alone for now; else 0."""
         at = self._find(name)
         if at is None:
             return 0
         _, deaths, until = self._read(at)
-        return deaths if deaths >= MAX_DEATHS and self._monotonic() < until else 0
+        return deaths if deaths > tolerated and self._monotonic() < until else 0
 
     def _find(self, name: str) -> int | None:
         """Where a model is; of the empty name, where there is room for one."""

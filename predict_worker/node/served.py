@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from ..conf import get_config
 from ..core.errors import InvalidRepository
 from ..core.ports import ModelEntry
-from ..repository.artefact import choose
 from ..repository.directory import ModelRepository, RepositoryModel
 from ..runtimes.base import parent_imports
 
@@ -16,14 +15,17 @@ log = logging.getLogger(__name__)
 
 
 class Served:
-    """All of the repository, also what comes later (``follows``), or the named ones alone."""
+    """All of the repository, also what comes later (``follows``), or the named ones alone.
+
+    A child has its parent's as it was at the fork: what is half copied then is known to be.
+    """
 
     def __init__(self, repository: ModelRepository, only: Sequence[str] | None) -> None:
-        self._repository, self._only = repository, only
+        self.repository, self._only = repository, only
         self._found: dict[str, RepositoryModel] = {}
 
     @classmethod
-    def repository(cls) -> Served:
+    def all(cls) -> Served:
         return cls(ModelRepository(get_config().model_repository), None)
 
     @classmethod
@@ -40,7 +42,11 @@ class Served:
 
     def serves(self, name: str) -> bool:
         """Where all are served, also a model that has come since the last scan."""
-        return name in self.names or (self.follows and name in self.scan())
+        return name in self.names or (self.follows and self.repository.holds(name))
+
+    def model(self, name: str) -> RepositoryModel | None:
+        """As the last scan found it."""
+        return self._found.get(name)
 
     @property
     def entries(self) -> tuple[ModelEntry, ...]:
@@ -51,7 +57,7 @@ class Served:
         known stays.
         """
         try:
-            found = {model.name: model for model in self._repository.scan()}
+            found = {model.name: model for model in self.repository.scan()}
         except InvalidRepository as error:
             log.error("%s", error)
             return []
@@ -62,8 +68,4 @@ class Served:
     def libraries(self) -> frozenset[str]:
         """What the served artefacts need, and no more: a node of small runtimes has no TensorFlow."""
         models = [self._found[name] for name in self.names if name in self._found]
-        return parent_imports(
-            choose(model.versions[version], model.manifest.artefact)[0]
-            for model in models
-            for version in model.wanted
-        )
+        return parent_imports(kind for model in models for kind in model.artefact_kinds)

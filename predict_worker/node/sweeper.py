@@ -11,12 +11,14 @@ from contextlib import suppress
 from functools import partial
 
 from ..core.errors import PredictionError, QueueFull
-from ..core.ports import CatalogueStore, JobStore, Loss, Wakeups
+from ..core.ports import CatalogueStore, Heartbeat, JobStore, Loss, Wakeups
 from ..core.wake import wake
+from .pruning import prune
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 0.5
+PRUNE_S = 5.0
 NODE_TTL_S = 5.0
 """A node silent for so long is lost, with all its children."""
 
@@ -35,12 +37,16 @@ class Sweeper:
     ) -> None:
         self._store, self._catalogue, self._wakeups = store, catalogue, wakeups
         self._node, self._served, self._monotonic = node, served, monotonic
-        self._beat_due = self._judges_from = 0.0
+        self._beat_due = self._judges_from = self._prune_due = 0.0
         self._lost: queue.SimpleQueue[tuple[str, Loss]] = queue.SimpleQueue()
+        self._trouble: Callable[[], Heartbeat | None] = lambda: None
+        self._shown = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
-    def start(self) -> None:
+    def start(self, trouble: Callable[[], Heartbeat | None] = lambda: None) -> None:
+        """``trouble`` says what is wrong with the node itself, to be shown as long as it is."""
+        self._trouble = trouble
         self._thread.start()
 
     def stop(self) -> None:
@@ -98,6 +104,9 @@ class Sweeper:
                 self.recover(f"{node}:", Loss.NODE)
                 self._catalogue.forget_node(node)
         self._each_model(self._sweep_model)
+        if self._monotonic() >= self._prune_due:
+            self._prune_due = self._monotonic() + PRUNE_S
+            prune(self._catalogue, self._store)
 
     def _beat(self) -> None:
         """A sign of life. A store that does not take it takes nobody's: the silence of other nodes means
@@ -105,11 +114,19 @@ class Sweeper:
         self._beat_due = self._monotonic() + SWEEP_S
         try:
             self._catalogue.beat_node(self._node, NODE_TTL_S)
+            self._show(self._trouble())
         except PredictionError as error:
             self._judges_from = self._monotonic() + NODE_TTL_S
             if not isinstance(error, QueueFull):  # one that is full is swept all the same
                 raise
             log.warning("no sign of life: %s", error)
+
+    def _show(self, trouble: Heartbeat | None) -> None:
+        if trouble is not None:
+            self._catalogue.beat(trouble, NODE_TTL_S)
+        elif self._shown:
+            self._catalogue.leave(self._shown)
+        self._shown = trouble.consumer if trouble is not None else ""
 
     def _each_model(self, work: Callable[[str], None]) -> None:
         """What is unforeseen of one model leaves the others alone."""

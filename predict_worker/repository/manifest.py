@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.errors import InvalidRepository
-from ..core.spec import BatchPolicy
+from ..core.spec import BatchPolicy, RetryPolicy
+from .transforms import POST, PRE, SECTIONS, SHIPPED, Chosen, choose
+from .values import FLAG, TEXT, Check, check_keys, list_of, one_of, real, whole
 
 KINDS = ("saved_model", "keras", "h5", "tflite", "onnx", "python")
 """Kinds of artefacts, in the order in which one is chosen."""
@@ -23,8 +24,8 @@ class VersionPolicy:
     count: int = 1
     specific: tuple[int, ...] = ()
 
-    def wanted(self, versions: Mapping[int, Any]) -> tuple[int, ...]:
-        """Ascending."""
+    def wanted(self, versions: Iterable[int]) -> tuple[int, ...]:
+        """Of these, ascending."""
         ordered = sorted(versions)
         if self.policy == "latest":
             return tuple(ordered[-self.count :])
@@ -32,9 +33,20 @@ class VersionPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowPolicy:
+    """A version, by its number or a label, that answers a ``share`` of the traffic, too. Numbers that are
+    further apart than ``tolerance`` are differences."""
+
+    version: int | None = None
+    label: str | None = None
+    share: float = 1.0
+    tolerance: float = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """What ``model.toml`` holds. ``warmup`` names example files beside it, ``.npy`` or ``.npz``;
-    ``without_effect`` the sections given that are only checked."""
+    """What ``model.toml`` holds. ``warmup`` names example files beside it; ``canary`` holds the shares of
+    the traffic that asks for no version, by the label to whose version they go."""
 
     artefact: str | None = None
     inputs_finite: bool = False
@@ -42,68 +54,59 @@ class Manifest:
     timeout_s: float = 30.0
     queue_max_jobs: int = 10_000
     batch: BatchPolicy = field(default_factory=BatchPolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     versions: VersionPolicy = field(default_factory=VersionPolicy)
     labels: Mapping[str, int] = field(default_factory=dict)
     warmup: tuple[str, ...] = ()
-    without_effect: tuple[str, ...] = ()
+    pre: Chosen | None = None
+    post: Chosen | None = None
+    canary: Mapping[str, float] = field(default_factory=dict)
+    shadow: ShadowPolicy | None = None
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Versions that are served whatever the policy says, ascending."""
+        shadow = self.shadow.version if self.shadow else None
+        return tuple(sorted({*self.labels.values(), *(() if shadow is None else (shadow,))}))
+
+    @property
+    def of_loading(self) -> Manifest:
+        """What a loaded version depends on: when it changes, the version is loaded anew."""
+        return replace(self, queue_max_jobs=0, versions=VersionPolicy(), labels={}, canary={}, shadow=None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
-    expected: str
-    accepts: Callable[[Any], bool]
-
-
-def _whole(minimum: int) -> _Check:
-    return _Check(f"a whole number of {minimum} or more", lambda v: type(v) is int and v >= minimum)
-
-
-def _real(minimum: float, maximum: float = math.inf) -> _Check:
-    bounds = (
-        f"a number of {minimum:g} or more"
-        if math.isinf(maximum)
-        else f"a number of {minimum:g} to {maximum:g}"
-    )
-    return _Check(bounds, lambda v: type(v) in (int, float) and minimum <= v <= maximum and math.isfinite(v))
-
-
-def _one_of(*words: str) -> _Check:
-    return _Check("one of " + ", ".join(words), lambda v: v in words)
-
-
-def _list_of(check: _Check) -> _Check:
-    return _Check(
-        f"a list, each {check.expected}", lambda v: isinstance(v, list) and all(map(check.accepts, v))
-    )
-
-
-_FLAG = _Check("true or false", lambda v: isinstance(v, bool))
-_TEXT = _Check("a text", lambda v: isinstance(v, str) and v != "")
 _TOP = {
-    "artefact": _one_of(*KINDS),
-    "inputs_finite": _FLAG,
-    "outputs_finite": _FLAG,
-    "timeout_s": _real(0.001),
-    "queue_max_jobs": _whole(1),
+    "artefact": one_of(*KINDS),
+    "inputs_finite": FLAG,
+    "outputs_finite": FLAG,
+    "timeout_s": real(0.001),
+    "queue_max_jobs": whole(1),
 }
-_SECTIONS: Mapping[str, Mapping[str, _Check]] = {
+_SECTIONS: Mapping[str, Mapping[str, Check]] = {
     "batch": {
-        "max_rows": _whole(1),
-        "max_bytes": _whole(1),
-        "linger_ms": _real(0, 1000),  # well below the shortest lease: what lingers is not renewed
-        "pad_to": _list_of(_whole(1)),
+        "max_rows": whole(1),
+        "max_bytes": whole(1),
+        "linger_ms": real(0, 1000),  # well below the shortest lease: what lingers is not renewed
+        "pad_to": list_of(whole(1)),
+    },
+    "retry": {
+        "attempts": whole(1),
+        "backoff_s": real(0, 86400),
+        "max_backoff_s": real(0, 86400),
     },
     "versions": {
-        "policy": _one_of("latest", "specific", "all"),
-        "count": _whole(1),
-        "specific": _list_of(_whole(0)),
+        "policy": one_of("latest", "specific", "all"),
+        "count": whole(1),
+        "specific": list_of(whole(0)),
     },
-    "transforms": {"pre": _TEXT, "post": _TEXT},
-    "image": {"input": _TEXT, "height": _whole(1), "width": _whole(1), "channels": _whole(1), "scale": _TEXT},
+    "shadow": {"version": whole(0), "label": TEXT, "share": real(0, 1), "tolerance": real(0)},
+    "transforms": {PRE: TEXT, POST: TEXT},
+    **SECTIONS,
 }
-_BY_LABEL = {"labels": _whole(0), "canary": _real(0, 1)}
+_BY_LABEL = {"labels": whole(0), "canary": real(0, 1)}
 """Sections whose keys are labels."""
-_WITHOUT_EFFECT = ("canary", "transforms", "image")
+_KNOWN = (*_TOP, *_SECTIONS, *_BY_LABEL, "warmup")
+_RESERVED = frozenset({*_KNOWN, *SHIPPED[PRE], *SHIPPED[POST]})
 
 
 def parse_manifest(text: str) -> Manifest:
@@ -113,33 +116,44 @@ def parse_manifest(text: str) -> Manifest:
     except tomllib.TOMLDecodeError as error:
         raise InvalidRepository(f"model.toml: {error}") from None
     top = {key: value for key, value in content.items() if key in _TOP}
-    _check_keys("", top, _TOP)
-    sections = {key: _section(key, value) for key, value in content.items() if key not in _TOP}
+    check_keys("", top, _TOP)
+    named = content.get("transforms")
+    own = set(map(str, named.values())) - _RESERVED if isinstance(named, dict) else set()
+    sections = {key: _section(key, value, own) for key, value in content.items() if key not in _TOP}
     batch = dict(sections.get("batch", {}))
     versions = dict(sections.get("versions", {}))
     manifest = Manifest(
         **top,
         batch=BatchPolicy(**{**batch, "pad_to": tuple(sorted(batch.get("pad_to", ())))}),
+        retry=RetryPolicy(**sections.get("retry", {})),
         versions=VersionPolicy(**{**versions, "specific": tuple(versions.get("specific", ()))}),
         labels=sections.get("labels", {}),
         warmup=tuple(sections.get("warmup", {}).get("files", ())),
-        without_effect=tuple(name for name in _WITHOUT_EFFECT if name in sections),
+        pre=choose(PRE, sections, _RESERVED),
+        post=choose(POST, sections, _RESERVED),
+        canary=sections.get("canary", {}),
+        shadow=ShadowPolicy(**sections["shadow"]) if "shadow" in sections else None,
     )
+    if manifest.shadow and (manifest.shadow.version is None) == (manifest.shadow.label is None):
+        raise InvalidRepository("model.toml: shadow: expected either a version or a label")
+    if sum(manifest.canary.values()) > 1 + 1e-9:
+        raise InvalidRepository("model.toml: canary: expected shares of 1 together at most")
     if max(manifest.batch.pad_to, default=0) > manifest.batch.max_rows:
         raise InvalidRepository("model.toml: batch.pad_to: expected no size above batch.max_rows")
     return manifest
 
 
-def _section(name: str, content: Any) -> Mapping[str, Any]:
+def _section(name: str, content: Any, own: Set[str]) -> Mapping[str, Any]:
+    """``own``: names of transforms of the project's apps, which check their options themselves."""
     if name == "warmup":
         return {"files": _warmup_files(content)}
-    if name not in _SECTIONS and name not in _BY_LABEL:
-        known = ", ".join((*_TOP, *_SECTIONS, *_BY_LABEL, "warmup"))
-        raise InvalidRepository(f"model.toml: unknown key {name!r}; known are {known}")
+    if name not in _KNOWN and name not in own:
+        raise InvalidRepository(f"model.toml: unknown key {name!r}; known are {', '.join(_KNOWN)}")
     if not isinstance(content, dict):
         raise InvalidRepository(f"model.toml: {name}: expected a [{name}] table, got {content!r}")
-    checks = _SECTIONS[name] if name in _SECTIONS else dict.fromkeys(content, _BY_LABEL[name])
-    _check_keys(f"{name}.", content, checks)
+    if name not in own:
+        checks = _SECTIONS[name] if name in _SECTIONS else dict.fromkeys(content, _BY_LABEL[name])
+        check_keys(f"{name}.", content, checks)
     return content
 
 
@@ -148,17 +162,5 @@ def _warmup_files(content: Any) -> list[str]:
     for entry in entries:
         if not isinstance(entry, dict) or "file" not in entry:
             raise InvalidRepository("model.toml: warmup: expected [[warmup]] tables with the key file")
-        _check_keys("warmup.", entry, {"file": _TEXT})
+        check_keys("warmup.", entry, {"file": TEXT})
     return [entry["file"] for entry in entries]
-
-
-def _check_keys(prefix: str, content: Mapping[str, Any], checks: Mapping[str, _Check]) -> None:
-    for key, value in content.items():
-        if key not in checks:
-            raise InvalidRepository(
-                f"model.toml: unknown key {prefix + key!r}; known are {', '.join(checks)}"
-            )
-        if not checks[key].accepts(value):
-            raise InvalidRepository(
-                f"model.toml: {prefix}{key}: expected {checks[key].expected}, got {value!r}"
-            )

@@ -19,7 +19,8 @@
 ``load`` is called once in each worker process. It returns the function of the only signature, or a
 dictionary of functions by signature name. A function takes the inputs as keyword arguments and
 returns every output in the dtype and shape that it has declared. Rows of several jobs are stacked
-where the first dimension of all inputs and outputs is -1. Strings are object arrays of ``bytes``.
+where the first dimension of all inputs and outputs is -1. Strings are object arrays of ``bytes``. What
+a function raises fails the job; ``predict_worker.Retryable`` has it run again a little later.
 
 The file is imported by its path: what lies beside it is read from ``directory``, code to be shared is
 installed as a package.
@@ -33,12 +34,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from ..codec.dtypes import DTYPES, STRING, Array, byte_strings, canonical, dtype_name
+from ..codec.dtypes import Array
 from ..core.errors import ModelLoadError
-from ..core.spec import Signature, TensorSpec
-from ..inputs import shape_fits
+from ..core.spec import Signature
+from ..declared import as_declared, check_specs
 from ..repository.artefact import Artefact
 from ..repository.manifest import Manifest
 
@@ -62,12 +61,7 @@ class PythonModel:
     def run(self, signature_name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Raises TypeError or ValueError for an answer that is not as declared; what the function raises."""
         answer = self._functions[signature_name](**inputs)
-        declared = self.signatures[signature_name].outputs
-        names = [spec.name for spec in declared]
-        if not isinstance(answer, Mapping) or answer.keys() != set(names):
-            got = sorted(answer) if isinstance(answer, Mapping) else type(answer).__name__
-            raise TypeError(f"expected a dictionary of {', '.join(names)}, got {got}")
-        return {spec.name: _array(spec, answer[spec.name]) for spec in declared}
+        return as_declared(self.signatures[signature_name].outputs, answer)
 
 
 def _imported(path: Path) -> ModuleType:
@@ -86,12 +80,7 @@ def _signatures(module: ModuleType) -> dict[str, Signature]:
     for signature in declared:
         if not isinstance(signature, Signature):
             raise ModelLoadError(f"SIGNATURES: expected a Signature, got {signature!r}")
-        for spec in (*signature.inputs, *signature.outputs):
-            if not isinstance(spec, TensorSpec) or (spec.dtype != STRING and spec.dtype not in DTYPES):
-                known = ", ".join((*DTYPES, STRING))
-                raise ModelLoadError(
-                    f"signature {signature.name}: expected a TensorSpec with one of {known}, got {spec!r}"
-                )
+        check_specs(f"signature {signature.name}", (*signature.inputs, *signature.outputs))
     return {signature.name: signature for signature in declared}
 
 
@@ -101,12 +90,3 @@ def _functions(loaded: Any, signatures: Mapping[str, Signature]) -> Mapping[str,
         got = sorted(functions) if isinstance(functions, Mapping) else type(functions).__name__
         raise ModelLoadError(f"load: expected a function for each of {', '.join(signatures)}, got {got}")
     return functions
-
-
-def _array(spec: TensorSpec, value: Any) -> Array:
-    array = canonical(np.asarray(value))
-    array = byte_strings(array) if array.dtype == object else array
-    if dtype_name(array) != spec.dtype or not shape_fits(array.shape, spec.shape):
-        got = f"{dtype_name(array)} of shape {array.shape}"
-        raise ValueError(f"output {spec.name}: declared {spec.dtype} of shape {spec.shape}, got {got}")
-    return array

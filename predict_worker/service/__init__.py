@@ -1,7 +1,17 @@
 """The prediction service: the one door of every API, command and page."""
 
+from .backlog import MAX_PAGE, Page, Redriven
 from .overview import ModelView
 from .request import Answer, Limits, PredictRequest
 from .service import PredictionService
 
-__all__ = ["Answer", "Limits", "ModelView", "PredictRequest", "PredictionService"]
+__all__ = [
+    "MAX_PAGE",
+    "Answer",
+    "Limits",
+    "ModelView",
+    "Page",
+    "PredictRequest",
+    "PredictionService",
+    "Redriven",
+]

@@ -10,8 +10,8 @@ from ..catalogue import Resolved
 from ..codec import Arrays, Columnar, Instances, RawInputs, pack, pack_raw
 from ..core.errors import InvalidRequest
 from ..core.job import NewJob, RowRange, new_job_id
-from ..core.spec import BatchPolicy, ModelSpec
-from ..inputs import Bound, bind, check_outputs, split
+from ..core.spec import ModelSpec
+from ..inputs import bind, check_outputs, split
 from .request import PredictRequest
 
 
@@ -33,11 +33,7 @@ def row_ranges(request: PredictRequest, spec: ModelSpec | None, max_bytes: int) 
     bound = bind(signature, request.inputs, inputs_finite=spec.inputs_finite, max_bytes=max_bytes)
     if bound.rows == 1 or not signature.divisible:
         return (RowRange(0, bound.rows, pack(bound.arrays)),)
-    return _split(bound, spec.batch)
-
-
-def _split(bound: Bound, policy: BatchPolicy) -> tuple[RowRange, ...]:
-    parts = split(bound.arrays, policy.max_rows, policy.max_bytes)
+    parts = split(signature, bound.arrays, spec.batch.max_rows, spec.batch.max_bytes)
     return tuple(RowRange(start, stop, pack(arrays)) for start, stop, arrays in parts)
 
 
@@ -53,20 +49,29 @@ def _rows(raw: RawInputs) -> int:
     return max(1, len(value)) if isinstance(value, list) else 1
 
 
+def new_id(request: PredictRequest, buckets: int) -> str:
+    return new_job_id(_bucket(request, buckets))
+
+
+def share_of(job_id: str) -> float:
+    """Where from 0 to 1 a job falls: what goes by shares of the traffic goes by this, again and again."""
+    return zlib.crc32(job_id.encode()) / 2**32
+
+
 def new_job(
+    job_id: str,
     request: PredictRequest,
     to: Resolved,
     ranges: tuple[RowRange, ...],
-    buckets: int,
     reply_to: str | None = None,
 ) -> NewJob:
-    spec = to.spec
+    spec = to.spec if to.settled else None
     return NewJob(
-        id=new_job_id(_bucket(request, buckets)),
+        id=job_id,
         model=to.entry.name,
         ranges=ranges,
         owner=request.owner,
-        version=to.version,
+        version=to.version if to.settled else None,
         pinned=request.ref.version is not None,
         digest=spec.digest if spec else None,
         artefact=spec.artefact if spec else None,

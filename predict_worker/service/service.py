@@ -12,10 +12,12 @@ from ..core.ports import Accepted, Finished, Heartbeat, JobStore, Wakeups
 from ..core.wake import wake
 from ..intake import Intake
 from ..waiting import Place, Waiters
-from .admission import new_job, row_ranges
+from .admission import new_id, new_job, row_ranges, share_of
+from .backlog import Backlog
 from .endings import ended
 from .estimate import Estimate
 from .overview import ModelView, Overview
+from .queues import Queues
 from .request import Answer, Limits, PredictRequest
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ class PredictionService:
         self._store, self._catalogue, self._wakeups, self._waiters = store, catalogue, wakeups, waiters
         self._limits = limits
         self._overview, self._estimate = Overview(catalogue), Estimate(store)
+        self.backlog = Backlog(store, catalogue, wakeups)
+        self.queues = Queues(store, catalogue, wakeups)
         self._intake = Intake(store, self._stored)
 
     # ------------------------------------------------------------ jobs
@@ -49,14 +53,15 @@ class PredictionService:
         Raises InvalidRequest, PayloadTooLarge, ModelNotFound, QueueFull, IdempotencyConflict,
         StoreUnavailable.
         """
-        resolved = self._catalogue.resolve(request.ref)
+        job_id = new_id(request, self._limits.buckets)
+        resolved = self._catalogue.resolve(request.ref, share_of(job_id))
         ranges = row_ranges(request, resolved.spec, self._limits.max_input_bytes)
         place = self._waiters.place() if wait_s > 0 else None
         if place is None:
-            new = new_job(request, resolved, ranges, self._limits.buckets)
+            new = new_job(job_id, request, resolved, ranges)
             return self._accepted(self._intake.submit(new))
         with place:
-            new = new_job(request, resolved, ranges, self._limits.buckets, place.reply_to)
+            new = new_job(job_id, request, resolved, ranges, place.reply_to)
             place.expect(new.id)
             wait_s = min(wait_s, self._limits.max_wait_s)
             accepted, finished = self._intake.submit_and_wait(new, place, wait_s)
@@ -163,6 +168,14 @@ class PredictionService:
     def model(self, name: str) -> ModelView:
         """Raises ModelNotFound."""
         return self._overview.model(name)
+
+    def move_label(self, name: str, label: str, version: int) -> ModelView:
+        """Raises InvalidRequest, ModelNotFound, VersionNotReady, StoreUnavailable."""
+        return self._overview.move_label(name, label, version)
+
+    def clear_label(self, name: str, label: str) -> ModelView:
+        """Raises ModelNotFound, StoreUnavailable."""
+        return self._overview.clear_label(name, label)
 
     def workers(self) -> tuple[Heartbeat, ...]:
         return self._overview.workers()

@@ -12,15 +12,19 @@ job        hash   one job                                     record_ttl_s once 
 in         string inputs of one row range, if too large for   until the job is final (dead
                   its stream entry                            letters: record_ttl_s)
 out        string outputs of one row range                    result_ttl_s once the job is final
+                                                              (dead letters: record_ttl_s)
 stage      string outputs on their way to ``out``             60 s
 once       string job id and fingerprint of an idempotency    record_ttl_s
                   key (hashed with its owner)
+owned      stream ids of an owner's jobs, by their submit     record_ttl_s after the last
 queue      stream entries of a model and priority             entry: until finished
 model      hash   counters and measured times of a model      for ever
 slots      zset   wake-ups of a model, by the moment they     for ever
                   lapse (microseconds)
 suspects   list   entries that wait for a rerun, alone        until rerun
-deadlines  zset   queued jobs with a deadline                 until claimed or expired
+retries    zset   entries that came to a retryable error, by  until retried
+                  the moment from which they may be claimed
+deadlines  zset   jobs with a deadline                        until final
 dead       zset   dead letters by moment of death             members: record_ttl_s
 ready      zset   children that have the model loaded, by     for ever
                   the moment their heartbeat lapses
@@ -41,6 +45,9 @@ GROUP = "workers"
 SUSPECTS = "suspects"
 """The consumer that owns entries between a death and their rerun."""
 
+RETRIES = "retries"
+"""The one that owns them between a retryable error and their retry."""
+
 PRIORITIES = ("high", "normal", "low")
 
 _KINDS = {
@@ -49,10 +56,12 @@ _KINDS = {
     "out": ("job_id", "range"),
     "stage": ("name",),
     "once": ("digest",),
+    "owned": ("owner",),
     "queue": ("model", "priority"),
     "model": ("model",),
     "slots": ("model",),
     "suspects": ("model",),
+    "retries": ("model",),
     "deadlines": ("model",),
     "dead": ("model",),
     "ready": ("model",),
@@ -88,6 +97,9 @@ class Keys:
     def slots(self, bucket: int, model: str) -> str:
         return f"{self.base(bucket)}:slots:{model}"
 
+    def owned(self, bucket: int, owner: str) -> str:
+        return f"{self.base(bucket)}:owned:{owner}"
+
     def bell(self, bucket: int, consumer: str) -> str:
         return f"{self.base(bucket)}:bell:{consumer}"
 
@@ -98,7 +110,8 @@ class Keys:
         return f"{self._root}:reply:{channel}"
 
     def catalogue(self, part: str) -> str:
-        """``models``, ``specs``, ``workers``: hashes; ``nodes``: a zset by the lapse in microseconds."""
+        """``models``, ``specs``, ``labels`` (moved ones), ``workers``: hashes; ``nodes``: a zset by the lapse
+        in microseconds."""
         return f"{self._root}:catalogue:{part}"
 
     @property
@@ -109,7 +122,11 @@ class Keys:
     def lua_prelude(self) -> str:
         """Local functions ``job_key(job_id)``, ``queue_key(model, priority)``, … for the scripts."""
         lines = ["local base = KEYS[1]", f"local REPLY = '{self._root}:reply:'"]
-        lines += [f"local GROUP = '{GROUP}'", f"local SUSPECTS = '{SUSPECTS}'"]
+        lines += [
+            f"local GROUP = '{GROUP}'",
+            f"local SUSPECTS = '{SUSPECTS}'",
+            f"local RETRIES = '{RETRIES}'",
+        ]
         for kind, parameters in _KINDS.items():
             name = "".join(f" .. ':' .. {p}" for p in parameters)
             lines.append(

@@ -16,13 +16,17 @@ from ..core.ports import (
     Entry,
     Finished,
     Lane,
+    Listing,
     Loss,
+    Mode,
     Outcome,
     QueueStats,
     Subscription,
     Swept,
 )
 from .config import StoreConfig
+from .listing import paged
+from .memory_state import JobRecord
 from .memory_transitions import Transitions
 
 
@@ -106,12 +110,6 @@ class MemoryJobStore:
             record.channels[reply_to] = None
             return self._table.view(record)
 
-    def unwatch(self, job_id: str, reply_to: str) -> None:
-        with self._transaction() as now:
-            record = self._table.find(job_id, now)
-            if record is not None:
-                record.channels.pop(reply_to, None)
-
     def delivered(self, job_ids: Sequence[str]) -> None:
         with self._transaction() as now:
             for record in [self._table.find(job_id, now) for job_id in job_ids]:
@@ -129,10 +127,12 @@ class MemoryJobStore:
         with self._transaction() as now:
             queue = self._table.queue(lane.model)
             for outcome in done:
-                self._table.finish(queue, outcome, now)
+                self._table.finish(queue, outcome, lane.consumer, now)
             queue.measured(entry_ms)
-            if limits is None:
-                queue.give_way(lane.token, lane.consumer)
+            if limits is None or queue.mode is Mode.PAUSED:
+                queue.release(lane.token)
+                if limits is None or not limits.holding:
+                    queue.free([lane.consumer])
                 return Claim(wakeup=self._table.wake_if_waiting(lane.model, now))
             if not queue.answer(lane.token, lane.consumer, now, self._table.ready(lane.model)):
                 return Claim()
@@ -172,18 +172,54 @@ class MemoryJobStore:
             expired = self._table.expire_overdue(model, now)
             lapsed = [entry for entry in queue.claimed.values() if entry.leased_until <= now]
             self._table.lose(queue, [(entry, False) for entry in lapsed], Loss.NODE, now)
-            token = queue.wake(now, self._table.ready(model), queue.late(now)) if queue.waits else None
+            waits = queue.waits(now)
+            token = queue.wake(now, self._table.ready(model), queue.late(now)) if waits else None
             return Swept((token,) if token else (), expired, len(lapsed))
 
     def stats(self, model: str) -> QueueStats:
         with self._transaction():
             queue = self._table.queue(model)
-            return QueueStats(queue.waits, len(queue.claimed), queue.entry_ms, self._table.ready(model))
+            ready = self._table.ready(model)
+            return QueueStats(queue.unclaimed, len(queue.claimed), queue.entry_ms, ready, queue.mode)
 
-    def dead(self, model: str, limit: int = 100) -> tuple[str, ...]:
+    def set_mode(self, model: str, mode: Mode) -> tuple[str, ...]:
         with self._transaction() as now:
-            letters = reversed(list(self._table.queue(model).dead))
-            return tuple(job_id for job_id in letters if self._table.find(job_id, now))[:limit]
+            self._table.queue(model).mode = mode
+            token = self._table.wake_if_waiting(model, now)
+            return (token,) if token else ()
+
+    def purge(self, model: str) -> int:
+        with self._transaction() as now:
+            return self._table.purge(model, now)
+
+    def jobs(
+        self,
+        owner: str | None,
+        limit: int = 100,
+        cursor: str = "",
+        state: JobState | None = None,
+        model: str | None = None,
+    ) -> Listing:
+        def wanted(record: JobRecord) -> bool:
+            asked = (owner, record.new.owner), (state, record.state), (model, record.new.model)
+            return all(which is None or which == own for which, own in asked)
+
+        with self._transaction() as now:
+            found = {i: record.created for i, record in self._table.living(now) if wanted(record)}
+            return paged(found, limit, cursor)
+
+    def dead(self, model: str, owner: str | None = None, limit: int = 100, cursor: str = "") -> Listing:
+        with self._transaction() as now:
+            living = dict(self._table.living(now))
+            dead = self._table.queue(model).dead
+            found = {i: dead[i] for i in dead if owner is None or living[i].new.owner == owner}
+            return paged(found, limit, cursor)
+
+    def redrive(self, job_id: str, queue_max_jobs: int = 10_000) -> Accepted:
+        with self._transaction() as now:
+            record = self._table.known(job_id, now)
+            self._table.redrive(record, queue_max_jobs, now)
+            return Accepted(self._table.view(record), self._table.wake_if_waiting(record.new.model, now))
 
     def subscribe(self, channel: str, deliver: Callable[[Sequence[Finished]], None]) -> Subscription:
         with self._lock:

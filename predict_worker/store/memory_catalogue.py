@@ -20,6 +20,7 @@ class MemoryCatalogue:
         self._lock = threading.Lock()
         self._models: dict[str, ModelEntry] = {}
         self._specs: dict[tuple[str, int], ModelSpec] = {}
+        self._labels: dict[str, dict[str, int]] = {}
         self._beats: dict[str, tuple[Heartbeat, int, int]] = {}  # with its moment and its end
         self._nodes: dict[str, int] = {}  # with the end of its sign of life
         self._sweeper = ("", 0)  # the node that sweeps, and until when
@@ -34,6 +35,7 @@ class MemoryCatalogue:
                 tuple(
                     replace(beat, age_s=(now - at) / 1e6) for _, (beat, at, _) in sorted(self._beats.items())
                 ),
+                {name: dict(labels) for name, labels in self._labels.items() if labels},
             )
 
     def publish_models(self, models: Sequence[ModelEntry]) -> None:
@@ -43,6 +45,24 @@ class MemoryCatalogue:
     def publish_specs(self, specs: Sequence[ModelSpec]) -> None:
         with self._lock:
             self._specs.update(((spec.name, spec.version), spec) for spec in specs)
+
+    def retract_model(self, name: str) -> None:
+        with self._lock:
+            self._models.pop(name, None)
+            self._labels.pop(name, None)
+            self._specs = {key: spec for key, spec in self._specs.items() if key[0] != name}
+
+    def retract_spec(self, name: str, version: int) -> None:
+        with self._lock:
+            self._specs.pop((name, version), None)
+
+    def move_label(self, name: str, label: str, version: int | None) -> None:
+        with self._lock:
+            labels = self._labels.setdefault(name, {})
+            if version is None:
+                labels.pop(label, None)
+            else:
+                labels[label] = version
 
     def beat(self, heartbeat: Heartbeat, ttl_s: float) -> None:
         with self._lock:

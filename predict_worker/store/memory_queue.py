@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from ..core.job import Priority
+from ..core.ports import Mode
 from .config import StoreConfig
 from .memory_state import QueuedEntry
 
@@ -32,20 +33,32 @@ class ModelQueue:
     )
     claimed: dict[str, QueuedEntry] = field(default_factory=dict)
     suspects: dict[str, QueuedEntry] = field(default_factory=dict)
+    retries: dict[str, QueuedEntry] = field(default_factory=dict)
     slots: dict[str, Slot] = field(default_factory=dict)
-    dead: dict[str, None] = field(default_factory=dict)
+    dead: dict[str, int] = field(default_factory=dict)  # -> moment of death
     submitted: int = 0
     gone: int = 0  # entries that no longer wait for their first claim
     turn: int = 0
     entry_ms: float = 0.0
+    mode: Mode = Mode.SERVING
+
+    def waits(self, now: int, least: Priority = URGENT_FIRST[-1]) -> int:
+        """Entries that may be claimed now, and are at least so urgent."""
+        urgent = URGENT_FIRST[: URGENT_FIRST.index(least) + 1]
+        return len(self.suspects) + len(self.due(now)) + sum(len(self.waiting[p]) for p in urgent)
 
     @property
-    def waits(self) -> int:
-        return len(self.suspects) + sum(map(len, self.waiting.values()))
+    def unclaimed(self) -> int:
+        return len(self.suspects) + len(self.retries) + sum(map(len, self.waiting.values()))
 
     @property
     def entries(self) -> int:
-        return self.waits + len(self.claimed)
+        return self.unclaimed + len(self.claimed)
+
+    def due(self, now: int) -> list[QueuedEntry]:
+        """Retries whose time has come, in that order."""
+        ready = [entry for entry in self.retries.values() if entry.retry_at <= now]
+        return sorted(ready, key=lambda entry: entry.retry_at)
 
     # ------------------------------------------------------------ entries
 
@@ -64,12 +77,18 @@ class ModelQueue:
         self.suspects[entry.id] = entry
         entry.waits_since = now
 
+    def retry(self, entry: QueuedEntry, at: int) -> None:
+        self.remove(entry)
+        self.retries[entry.id] = entry
+        entry.waits_since = entry.retry_at = at
+        entry.retries += 1
+
     def remove(self, entry: QueuedEntry) -> bool:
-        """Returns whether the entry was still pending: claimed by anyone, or suspect."""
+        """Returns whether the entry was still pending: claimed by anyone, or waiting for a rerun."""
         if self.waiting[entry.priority].pop(entry.id, None):
             self.gone += 1
             return False
-        return any([self.claimed.pop(entry.id, None), self.suspects.pop(entry.id, None)])
+        return any(held.pop(entry.id, None) for held in (self.claimed, self.suspects, self.retries))
 
     def next_waiting(self) -> Iterator[QueuedEntry]:
         """Entries in the order of their claims; the caller removes each before it asks for the next.
@@ -86,6 +105,11 @@ class ModelQueue:
             while self.waiting[priority]:
                 yield next(iter(self.waiting[priority].values()))
 
+    def next_retry(self, now: int) -> Iterator[QueuedEntry]:
+        """Retries whose time has come; the caller removes each before it asks for the next."""
+        while due := self.due(now):
+            yield due[0]
+
     def held_by(self, lost: str) -> dict[str, list[QueuedEntry]]:
         """Claimed entries by consumer; ``lost`` is a consumer, or a node's prefix ``"<node>:"``."""
         held: dict[str, list[QueuedEntry]] = {}
@@ -98,6 +122,10 @@ class ModelQueue:
         if entry_ms > 0:
             self.entry_ms = 0.8 * self.entry_ms + 0.2 * entry_ms if self.entry_ms else entry_ms
 
+    def work_s(self, entries: int, ready_children: int) -> float:
+        """How long the ready children need for so many entries, as far as is measured."""
+        return entries * self.entry_ms / 1000 / max(1, ready_children)
+
     # ------------------------------------------------------------ wake-ups
 
     def crowded(self, now: int, ready_children: int, late: bool = False) -> bool:
@@ -109,12 +137,13 @@ class ModelQueue:
 
     def late(self, now: int) -> bool:
         """Something has waited for so long that the measured time of an entry tells nothing."""
-        waiting = [*self.suspects.values(), *(entry for q in self.waiting.values() for entry in q.values())]
+        queues = (self.suspects, self.retries, *self.waiting.values())
+        waiting = [entry for queue in queues for entry in queue.values()]
         return any(entry.waits_since + self.config.sent_retry_s * 1e6 <= now for entry in waiting)
 
     def wake(self, now: int, ready_children: int, late: bool = False) -> str | None:
-        """A token to publish, or None if enough wake-ups are alive."""
-        if self.crowded(now, ready_children, late):
+        """A token to publish, or None if the model is paused or enough wake-ups are alive."""
+        if self.mode is Mode.PAUSED or self.crowded(now, ready_children, late):
             return None
         interval = int(self.config.sent_retry_s * 1e6)
         lapsed = min(self.slots, key=lambda name: self.slots[name].due, default=None)
@@ -132,10 +161,6 @@ class ModelQueue:
 
     def run(self, consumer: str, until: int) -> None:
         self.slots[running(consumer)] = Slot(until)
-
-    def give_way(self, token: str, consumer: str) -> None:
-        self.release(token)
-        self.free([consumer])
 
     def renew(self, consumer: str, entry_ids: Iterable[str], until: int) -> None:
         if running(consumer) in self.slots:

@@ -9,6 +9,9 @@ from typing import Any
 from ..core.job import Job, JobError, JobState, NewJob, Priority, Timings, check_transition, from_micros
 from ..core.ports import Entry, JobEnd, Loss, Outcome
 
+HISTORY = 50
+"""Events of a job that are kept, the newest."""
+
 
 @dataclass(slots=True)
 class QueuedEntry:
@@ -24,6 +27,8 @@ class QueuedEntry:
     attempt: int = 0
     consumer: str | None = None
     leased_until: int = 0
+    retries: int = 0
+    retry_at: int = 0
 
 
 @dataclass(slots=True)
@@ -35,10 +40,13 @@ class JobRecord:
     before: int
     entries: tuple[QueuedEntry, ...]
     state: JobState = JobState.QUEUED
+    deadline: int | None = None
     started: int | None = None
     finished: int | None = None
     expires: int | None = None
     attempts: int = 0
+    attempts_before: int = 0  # it was redriven
+    queued: int = 0  # the moment; created, unless it was redriven
     strikes: int = 0
     node_losses: int = 0
     ranges_left: int = 0
@@ -46,6 +54,7 @@ class JobRecord:
     outputs: list[bytes | None] = field(default_factory=list)
     error: JobError | None = None
     history: list[Mapping[str, Any]] = field(default_factory=list)
+    dead: bool = False
     channels: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
     timings: Timings = field(default_factory=Timings)
     version: int | None = None
@@ -59,7 +68,9 @@ class JobRecord:
             created,
             before,
             entries,
+            deadline=None if new.deadline_s is None else created + int(new.deadline_s * 1e6),
             ranges_left=len(entries),
+            queued=created,
             inputs=[part.payload for part in new.ranges],
             outputs=[None] * len(entries),
             channels={new.reply_to: None} if new.reply_to else {},
@@ -67,10 +78,6 @@ class JobRecord:
             digest=new.digest,
             artefact=new.artefact,
         )
-
-    @property
-    def deadline(self) -> int | None:
-        return None if self.new.deadline_s is None else self.created + int(self.new.deadline_s * 1e6)
 
     def overdue(self, now: int) -> bool:
         return self.deadline is not None and now > self.deadline
@@ -81,7 +88,8 @@ class JobRecord:
             check_transition(self.state, JobState.RUNNING)
             self.state, self.started = JobState.RUNNING, now
         entry.attempt += 1
-        self.attempts = max(self.attempts, entry.attempt)
+        attempt = self.attempts_before + entry.attempt
+        self.attempts = max(self.attempts, attempt)
         return Entry(
             id=entry.id,
             job_id=self.new.id,
@@ -91,9 +99,11 @@ class JobRecord:
             pinned=self.new.pinned,
             signature_name=self.new.signature_name,
             outputs=self.new.outputs,
-            attempt=entry.attempt,
-            queue_ms=(self.started - self.created) / 1000,
+            attempt=attempt,
+            queue_ms=(self.started - self.queued) / 1000,
             payload=self.inputs[entry.range_index],
+            digest=self.new.digest,
+            retries=entry.retries,
         )
 
     def came_out(self, outcome: Outcome) -> None:
@@ -110,14 +120,36 @@ class JobRecord:
         self.digest = self.digest if outcome.digest is None else outcome.digest
         self.artefact = self.artefact if outcome.artefact is None else outcome.artefact
 
-    def lost(self, attempt: int, loss: Loss, alone: bool, now: int) -> None:
+    def lost(self, loss: Loss, alone: bool, now: int) -> None:
         """Count the death of a consumer: of a node, or a strike if it ran one entry alone."""
         if loss is Loss.NODE:
             self.node_losses += 1
         elif alone:
             self.strikes += 1
-        at = from_micros(now).isoformat()
-        self.history.append({"attempt": attempt, "loss": loss.value, "alone": alone, "at": at})
+        self._remember(now, loss=loss.value, alone=alone)
+
+    def failed(self, error: JobError, now: int) -> None:
+        """Note an error that is marked retryable."""
+        self._remember(now, code=error.code, detail=error.detail)
+
+    def _remember(self, now: int, **told: Any) -> None:
+        self.history.append({"attempt": self.attempts, **told, "at": from_micros(now).isoformat()})
+        del self.history[:-HISTORY]
+
+    def revived(self, entries: Mapping[int, QueuedEntry], now: int, before: int) -> None:
+        """A dead letter is redriven: these entries by range run anew, what else is answered stays."""
+        check_transition(self.state, JobState.QUEUED)
+        self.entries = tuple(entries.get(index, old) for index, old in enumerate(self.entries))
+        self.state, self.queued, self.before, self.dead = JobState.QUEUED, now, before, False
+        self.started = self.finished = self.error = self.deadline = None
+        self.attempts_before, self.ranges_left, self.strikes, self.node_losses = (
+            self.attempts,
+            len(entries),
+            0,
+            0,
+        )
+        self.timings = Timings()
+        self.channels.clear()
 
     def ended(self, state: JobState, now: int) -> None:
         check_transition(self.state, state)

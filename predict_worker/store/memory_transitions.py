@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 
-from ..core.errors import IdempotencyConflict, JobNotFound, QueueFull
+from ..core.errors import IdempotencyConflict, JobConflict, JobNotFound
 from ..core.job import Job, JobError, JobState, NewJob
-from ..core.ports import ClaimLimits, Entry, Finished, Lane, Loss, Outcome
+from ..core.ports import ClaimLimits, Entry, Finished, Lane, Loss, Mode, Outcome
 from .config import SKIPPED_PER_STEP, StoreConfig
 from .memory_queue import ModelQueue
 from .memory_replies import Replies
 from .memory_state import JobRecord, QueuedEntry
+from .refusals import refusal
 
 
 class Transitions:
@@ -49,11 +50,16 @@ class Transitions:
             record.outputs = [None] * len(record.outputs)
         return record
 
+    def living(self, now: int) -> list[tuple[str, JobRecord]]:
+        """All jobs, less what has outlived its time."""
+        found = [(job_id, self.find(job_id, now)) for job_id in list(self.jobs)]
+        return [(job_id, record) for job_id, record in found if record is not None]
+
     def seen(self, job_id: str, now: int) -> JobRecord | None:
-        """The job as a reader sees it: expired if it waited past its deadline."""
+        """The job as a reader sees it: expired if it is past its deadline."""
         record = self.find(job_id, now)
         if record is not None:
-            self.expire_queued(record, now)
+            self.expire(record, now)
         return record
 
     def known(self, job_id: str, now: int) -> JobRecord:
@@ -66,7 +72,7 @@ class Transitions:
 
     def wake_if_waiting(self, model: str, now: int) -> str | None:
         queue = self.queue(model)
-        return queue.wake(now, self.ready(model)) if queue.waits else None
+        return queue.wake(now, self.ready(model)) if queue.waits(now) else None
 
     # ------------------------------------------------------------ submit
 
@@ -86,15 +92,12 @@ class Transitions:
     def admit(self, new: NewJob, now: int) -> JobRecord:
         """Store a job. Raises QueueFull, and then nothing is stored."""
         queue = self.queue(new.model)
-        if queue.entries + len(new.ranges) > new.queue_max_jobs:
-            raise QueueFull(f"{queue.entries} jobs wait or run for model {new.model!r}")
-        total = sum(other.entries for other in self._queues.values())
-        if total + len(new.ranges) > self._config.queue_max_jobs:
-            raise QueueFull(f"{total} jobs wait or run in all")
-        entries = tuple(
-            QueuedEntry(next(self._entry_ids), new.id, index, part.rows, len(part.payload), new.priority, now)
-            for index, part in enumerate(new.ranges)
-        )
+        self._check_room(new.model, len(new.ranges), new.queue_max_jobs)
+        if new.deadline_s is not None:
+            ahead_s = queue.work_s(queue.waits(now, new.priority), self.ready(new.model))
+            if ahead_s > new.deadline_s:
+                raise refusal("late", new.model, ahead_s - new.deadline_s)
+        entries = tuple(self._entry(new, index, now) for index in range(len(new.ranges)))
         record = self.jobs[new.id] = JobRecord.of(new, now, queue.submitted, entries)
         for entry in entries:
             queue.add(entry)
@@ -102,27 +105,54 @@ class Transitions:
             self._once[new.owner, new.idempotency_key] = new.id, new.fingerprint
         return record
 
+    def _check_room(self, model: str, more: int, model_bound: int) -> None:
+        """Raises QueueFull with the time in which a tenth of the entries is done."""
+        queue = self.queue(model)
+        if queue.mode is Mode.DRAINING:
+            raise refusal("draining", model, queue.work_s(queue.entries, self.ready(model)) / 10)
+        total = sum(other.entries for other in self._queues.values())
+        full = queue.entries + more > model_bound
+        if full or total + more > self._config.queue_max_jobs:
+            room_s = queue.work_s(queue.entries if full else total, self.ready(model)) / 10
+            raise refusal("full" if full else "full_total", model, room_s)
+
+    def _entry(self, new: NewJob, index: int, now: int) -> QueuedEntry:
+        part = new.ranges[index]
+        size = len(part.payload)
+        return QueuedEntry(next(self._entry_ids), new.id, index, part.rows, size, new.priority, now)
+
     # ------------------------------------------------------------ ends
 
     def end(self, record: JobRecord, state: JobState, now: int) -> None:
         """Give a job its final state; its entries leave the queue, its inputs go."""
         record.ended(state, now)
         self._withdraw(record)
-        record.inputs = [None] * len(record.inputs)
+        if not record.dead:
+            record.inputs = [None] * len(record.inputs)
         told = record.end(now) if state in (JobState.SUCCEEDED, JobState.FAILED) else None
         whole = told is not None and (state is JobState.FAILED or len(record.outputs) == 1)
         payload = record.outputs[0] if state is JobState.SUCCEEDED else None
         message = Finished(record.new.id, told, payload) if whole else Finished(record.new.id)
         self.replies.add(record.channels, message)
 
-    def expire_queued(self, record: JobRecord, now: int) -> bool:
-        overdue = record.state is JobState.QUEUED and record.overdue(now)
+    def expire(self, record: JobRecord, now: int) -> bool:
+        """Whether it was past its deadline and not final."""
+        overdue = not record.state.final and record.overdue(now)
         if overdue:
             self.end(record, JobState.EXPIRED, now)
         return overdue
 
     def expire_overdue(self, model: str, now: int) -> int:
-        return sum(self.expire_queued(r, now) for r in self.jobs.values() if r.new.model == model)
+        return sum(self.expire(r, now) for r in self.jobs.values() if r.new.model == model)
+
+    def purge(self, model: str, now: int) -> int:
+        """Cancel the jobs of a model of which nothing is claimed; returns how many."""
+        at_work = {entry.job_id for entry in self.queue(model).claimed.values()}
+        waiting = [r for _, r in self.living(now) if r.new.model == model and not r.state.final]
+        purged = [record for record in waiting if record.new.id not in at_work]
+        for record in purged:
+            self.end(record, JobState.CANCELLED, now)
+        return len(purged)
 
     def forget(self, record: JobRecord) -> None:
         """Remove a job and all that belongs to it."""
@@ -136,10 +166,14 @@ class Transitions:
         for entry in record.entries:
             self.queue(record.new.model).remove(entry)
 
-    def finish(self, queue: ModelQueue, outcome: Outcome, now: int) -> None:
+    def finish(self, queue: ModelQueue, outcome: Outcome, consumer: str, now: int) -> None:
         """Make an outcome visible, if its entry is still pending and its job still wants it."""
         record = self.find(outcome.entry.job_id, now)
-        if record is None or not queue.remove(record.entries[outcome.entry.range_index]):
+        if record is None or record.entries[outcome.entry.range_index].id != outcome.entry.id:
+            return
+        if _retryable(outcome) and self._set_aside(queue, record, outcome, consumer, now):
+            return
+        if not queue.remove(record.entries[outcome.entry.range_index]):
             return
         if record.overdue(now):
             self.end(record, JobState.EXPIRED, now)
@@ -154,6 +188,24 @@ class Transitions:
             record.expires = now + int(self._config.result_ttl_s * 1e6)
             self.end(record, JobState.SUCCEEDED, now)
 
+    def _set_aside(
+        self, queue: ModelQueue, record: JobRecord, outcome: Outcome, consumer: str, now: int
+    ) -> bool:
+        """What an error that is marked retryable leads to; False if it is one like any other after all."""
+        held = queue.claimed.get(outcome.entry.id)
+        if held is None or held.consumer != consumer:
+            return True  # taken from this consumer, it runs elsewhere
+        retry_at = now + int((outcome.retry_in_s or 0.0) * 1e6)
+        if record.error is not None or record.overdue(retry_at) or outcome.error is None:
+            return False
+        record.failed(outcome.error, now)
+        if outcome.given_up:
+            record.timings = outcome.timings
+            self._bury(queue, record, outcome.error, now)
+        else:
+            queue.retry(held, retry_at)
+        return True
+
     # ------------------------------------------------------------ claims
 
     def claim(self, queue: ModelQueue, lane: Lane, limits: ClaimLimits, now: int) -> tuple[Entry, ...]:
@@ -162,7 +214,7 @@ class Transitions:
             return (rerun,)
         taken: list[Entry] = []
         rows = size = skipped = 0
-        for waiting in queue.next_waiting():
+        for waiting in chain(queue.next_retry(now), queue.next_waiting()):
             entry = self._take(queue, waiting, lane, now)
             if entry is None:
                 skipped += 1
@@ -209,25 +261,52 @@ class Transitions:
             if loss is Loss.HANDBACK or entry.job_id in counted:
                 continue
             counted.add(entry.job_id)
-            record.lost(entry.attempt, loss, alone, now)
+            record.lost(loss, alone, now)
             if (
                 record.strikes >= self._config.max_strikes
                 or record.node_losses >= self._config.max_node_losses
             ):
-                self._bury(queue, record, loss, now)
+                self._give_up(queue, record, loss, now)
 
-    def _bury(self, queue: ModelQueue, record: JobRecord, loss: Loss, now: int) -> None:
-        """The job fails and is kept in the dead letters."""
+    def _give_up(self, queue: ModelQueue, record: JobRecord, loss: Loss, now: int) -> None:
+        """The job is over its bound. Where another range has failed for good, it fails as that has."""
+        if record.error is not None:
+            record.error = replace(record.error, attempts=tuple(record.history))
+            self.end(record, JobState.FAILED, now)
+            return
         late = loss is Loss.TIMEOUT
         detail = f"given up after {record.strikes} deaths of a worker process that ran this job alone"
-        record.error = JobError(
+        error = JobError(
             "timeout" if late else "worker_died",
             "Prediction exceeded its hard limit" if late else "Worker process died",
             f"{detail}, {record.node_losses} losses of a whole worker",
-            tuple(record.history),
         )
+        self._bury(queue, record, error, now)
+
+    # ------------------------------------------------------------ dead letters
+
+    def _bury(self, queue: ModelQueue, record: JobRecord, error: JobError, now: int) -> None:
+        """The job fails and is kept, with its inputs, in the dead letters."""
+        record.error, record.dead = replace(error, attempts=tuple(record.history)), True
         self.end(record, JobState.FAILED, now)
-        queue.dead[record.new.id] = None
+        queue.dead[record.new.id] = now
+
+    def redrive(self, record: JobRecord, queue_max_jobs: int, now: int) -> None:
+        """Raises JobConflict for what is no dead letter, QueueFull."""
+        if not record.dead:
+            raise JobConflict(f"job {record.new.id!r} is no dead letter")
+        queue, model = self.queue(record.new.model), record.new.model
+        unanswered = [index for index, output in enumerate(record.outputs) if output is None]
+        self._check_room(model, len(unanswered), queue_max_jobs)
+        del queue.dead[record.new.id]
+        entries = {index: self._entry(record.new, index, now) for index in unanswered}
+        record.revived(entries, now, queue.submitted)
+        for entry in entries.values():
+            queue.add(entry)
+
+
+def _retryable(outcome: Outcome) -> bool:
+    return outcome.given_up or outcome.retry_in_s is not None
 
 
 def _known(job_id: str, record: JobRecord | None) -> JobRecord:

@@ -7,31 +7,33 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-import redis
-
-from ..core.errors import IdempotencyConflict, JobConflict, JobNotFound, PredictionError, QueueFull
-from ..core.job import JOB_ID, Job, JobState, NewJob, bucket_of
-from ..core.ports import Accepted, Claim, ClaimLimits, Entry, Finished, Lane, Loss, Outcome, QueueStats, Swept
+from ..core.errors import IdempotencyConflict, InputsGone, JobConflict, JobNotFound, PredictionError
+from ..core.job import Job, JobState, NewJob, bucket_of
+from ..core.ports import (
+    Accepted,
+    Claim,
+    ClaimLimits,
+    Entry,
+    Finished,
+    Lane,
+    Loss,
+    Outcome,
+    Swept,
+)
 from . import records
-from .config import INLINE_BYTES, StoreConfig
-from .keys import Keys
+from .config import INLINE_BYTES
+from .redis_modes import RedisModes
+from .refusals import refusal
 from .replies import RedisSubscription
-from .scripts import Argument, Scripts, guarded
+from .scripts import Argument, guarded
 
 # Input keys written before the script that makes them visible; it removes this life.
 _ORPHAN_TTL_S = 300
 _STAGE_TTL_S = 60
 
 
-class RedisJobStore:
+class RedisJobStore(RedisModes):
     """See :class:`predict_worker.core.ports.JobStore`. Safe for threads; not across a fork."""
-
-    def __init__(
-        self, client: redis.Redis, config: StoreConfig, prefix: str = "pw", buckets: int = 1
-    ) -> None:
-        self._client, self._buckets = client, buckets
-        self._keys = Keys(prefix)
-        self._scripts = Scripts(client, self._keys, config)
 
     # ------------------------------------------------------------ the caller's side
 
@@ -67,6 +69,9 @@ class RedisJobStore:
             _once_digest(new),
             new.fingerprint,
             new.queue_max_jobs,
+            new.owner,
+            records.short_digest(new.digest),
+            new.request_id,
         ]
         header = records.header_json(new)
         for part in new.ranges:
@@ -87,7 +92,7 @@ class RedisJobStore:
         if verdict == b"conflict":
             detail = f"job {job_id.decode()} was submitted with this key and another payload"
             return IdempotencyConflict(detail)
-        return QueueFull(_FULL[verdict].format(model=new.model))
+        return refusal(verdict.decode(), new.model, int(created) / 1e6)
 
     def get(self, job_id: str) -> Job:
         return _found(job_id, self.get_many([job_id])[0])
@@ -129,14 +134,22 @@ class RedisJobStore:
         if not removed:
             raise JobNotFound(job_id)
 
-    def watch(self, job_id: str, reply_to: str) -> Job:
-        arguments = [job_id, reply_to, "add"]
-        self._scripts.call("watch", self._bucket(job_id), arguments, repeatable=True)
-        return self.get(job_id)
+    def redrive(self, job_id: str, queue_max_jobs: int = 10_000) -> Accepted:
+        answer, _ = self._scripts.call("redrive", self._bucket(job_id), [job_id, queue_max_jobs])
+        verdict, token, model, room_us = answer
+        if verdict == b"unknown":
+            raise JobNotFound(job_id)
+        if verdict == b"alive":
+            raise JobConflict(f"job {job_id} is no dead letter")
+        if verdict == b"gone":
+            raise InputsGone(f"what job {job_id} would run on is no longer stored")
+        if verdict != b"redriven":
+            raise refusal(verdict.decode(), model.decode(), int(room_us) / 1e6)
+        return Accepted(self.get(job_id), token.decode() or None)
 
-    def unwatch(self, job_id: str, reply_to: str) -> None:
-        arguments = [job_id, reply_to, "remove"]
-        self._scripts.call("watch", self._bucket(job_id), arguments, repeatable=True)
+    def watch(self, job_id: str, reply_to: str) -> Job:
+        self._scripts.call("watch", self._bucket(job_id), [job_id, reply_to], repeatable=True)
+        return self.get(job_id)
 
     def delivered(self, job_ids: Sequence[str]) -> None:
         for bucket, ids in self._by_bucket(job_ids).items():
@@ -178,6 +191,7 @@ class RedisJobStore:
                 name,
                 records.facts_json(outcome),
                 records.error_json(outcome.error) if outcome.error else "",
+                records.retry_us(outcome),
             ]
         answer, _ = self._scripts.call("step", bucket, arguments)
         token, listening, *rows = answer
@@ -235,31 +249,8 @@ class RedisJobStore:
             sum(a[2] for a in answers),
         )
 
-    def stats(self, model: str) -> QueueStats:
-        answers = [self._scripts.call("stats", b, [model], repeatable=True)[0] for b in range(self._buckets)]
-        waiting, entries = sum(a[0] for a in answers), sum(a[1] for a in answers)
-        entry_ms = max(int(a[2]) for a in answers) / 1000  # 0 in a bucket that has measured nothing yet
-        return QueueStats(waiting, entries - waiting, entry_ms, answers[0][3])
-
-    def dead(self, model: str, limit: int = 100) -> tuple[str, ...]:
-        found: list[tuple[bytes, float]] = []
-        for bucket in range(self._buckets):
-            answer, _ = self._scripts.call("dead", bucket, [model, limit], repeatable=True)
-            found += zip(answer[::2], map(float, answer[1::2]), strict=True)
-        newest = sorted(found, key=lambda pair: -pair[1])[:limit]
-        return tuple(job_id.decode() for job_id, _ in newest)
-
     def ping(self) -> None:
         guarded(self._client.ping, repeatable=True)
-
-    def _possible(self, job_id: str) -> bool:
-        return bool(JOB_ID.match(job_id)) and bucket_of(job_id) < self._buckets
-
-    def _bucket(self, job_id: str) -> int:
-        """Raises JobNotFound for what cannot be an id."""
-        if not self._possible(job_id):
-            raise JobNotFound(job_id)
-        return bucket_of(job_id)
 
     def _by_bucket(self, job_ids: Sequence[str]) -> dict[int, list[str]]:
         """What cannot be an id is left out."""
@@ -267,13 +258,6 @@ class RedisJobStore:
         for job_id in filter(self._possible, job_ids):
             groups.setdefault(bucket_of(job_id), []).append(job_id)
         return groups
-
-
-_FULL = {
-    b"full": "the queue of model {model!r} is full",
-    b"full_total": "the queues are full",
-    b"full_memory": "the job store has no memory left for this input",
-}
 
 
 def _found(job_id: str, job: Job | None) -> Job:

@@ -1,4 +1,4 @@
-"""The catalogue in Redis: three hashes, read in one round trip."""
+"""The catalogue in Redis: four hashes, read in one round trip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from ..core.ports import CatalogueView, Heartbeat, ModelEntry, VersionStatus
+from ..core.ports import CatalogueView, Heartbeat, ModelEntry, ShadowCounts, VersionStatus
 from ..core.spec import ModelSpec
 from .keys import Keys
 from .records import dump
@@ -32,19 +32,20 @@ class RedisCatalogue:
     def read(self) -> CatalogueView:
         def run() -> list[Any]:
             with self._client.pipeline(transaction=False) as pipe:
-                for part in ("models", "specs", "workers"):
+                for part in ("models", "specs", "workers", "labels"):
                     pipe.hgetall(self._keys.catalogue(part))
                 pipe.time()
                 answers: list[Any] = pipe.execute()
                 return answers
 
-        models, specs, workers, (seconds, micros) = guarded(run, repeatable=True)
+        models, specs, workers, labels, (seconds, micros) = guarded(run, repeatable=True)
         now_us = seconds * 1_000_000 + micros
         beats = _readable(partial(_heartbeat, now_us), _sorted(workers))
         return CatalogueView(
             models=tuple(_readable(_model_entry, _sorted(models))),
             specs=tuple(_readable(ModelSpec.from_dict, _sorted(specs))),
             workers=tuple(beat for beat in beats if beat is not None),
+            labels=_labels(labels),
         )
 
     def publish_models(self, models: Sequence[ModelEntry]) -> None:
@@ -52,6 +53,28 @@ class RedisCatalogue:
 
     def publish_specs(self, specs: Sequence[ModelSpec]) -> None:
         self._write("specs", {f"{spec.name}/{spec.version}": dump(spec.to_dict()) for spec in specs})
+
+    def retract_model(self, name: str) -> None:
+        def run() -> None:
+            for part in ("specs", "labels"):
+                key = self._keys.catalogue(part)
+                fields = [f for f in self._client.hkeys(key) if f.startswith(f"{name}/".encode())]
+                if fields:
+                    self._client.hdel(key, *fields)
+            self._client.hdel(self._keys.catalogue("models"), name)
+
+        guarded(run, repeatable=True)
+
+    def retract_spec(self, name: str, version: int) -> None:
+        key = self._keys.catalogue("specs")
+        guarded(lambda: self._client.hdel(key, f"{name}/{version}"), repeatable=True)
+
+    def move_label(self, name: str, label: str, version: int | None) -> None:
+        key, field = self._keys.catalogue("labels"), f"{name}/{label}"
+        if version is None:
+            guarded(lambda: self._client.hdel(key, field), repeatable=True)
+        else:
+            guarded(lambda: self._client.hset(key, field, version), repeatable=True)
 
     def _write(self, part: str, values: dict[str, str]) -> None:
         if values:
@@ -142,9 +165,19 @@ def _readable(make: Callable[[Any], Value], records: Iterable[bytes]) -> list[Va
     return values
 
 
+def _labels(raw: Mapping[bytes, bytes]) -> dict[str, dict[str, int]]:
+    labels: dict[str, dict[str, int]] = {}
+    for field, version in sorted(raw.items()):
+        name, _, label = field.decode().partition("/")
+        labels.setdefault(name, {})[label] = int(version)
+    return labels
+
+
 def _model_entry(raw: dict[str, Any]) -> ModelEntry:
-    labels = tuple((label, version) for label, version in raw["labels"])
-    return ModelEntry(**{**raw, "versions": tuple(raw["versions"]), "labels": labels})
+    pairs = {
+        name: tuple((label, value) for label, value in raw.get(name, ())) for name in ("labels", "canary")
+    }
+    return ModelEntry(**{**raw, "versions": tuple(raw["versions"]), **pairs})
 
 
 def _heartbeat(now_us: int, raw: dict[str, Any]) -> Heartbeat | None:
@@ -153,5 +186,6 @@ def _heartbeat(now_us: int, raw: dict[str, Any]) -> Heartbeat | None:
         return None
     fields = {name: value for name, value in raw.items() if name not in ("at_us", "until_us")}
     models = tuple(VersionStatus(**status) for status in raw["models"])
-    beat = Heartbeat(**{**fields, "models": models})
+    shadows = tuple(ShadowCounts(**counts) for counts in raw.get("shadows", ()))
+    beat = Heartbeat(**{**fields, "models": models, "shadows": shadows})
     return replace(beat, age_s=max(0.0, (now_us - raw["at_us"]) / 1e6))

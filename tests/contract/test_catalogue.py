@@ -61,6 +61,36 @@ def test_specs_are_kept_by_model_and_version(catalogue: CatalogueStore) -> None:
     assert sorted(catalogue.read().specs, key=lambda s: s.version) == [changed, second]
 
 
+def test_model_is_retracted_with_its_specs_and_labels(catalogue: CatalogueStore) -> None:
+    other = replace(SPEC, name="digits.old")
+    catalogue.publish_models([DIGITS, replace(DIGITS, name="digits.old", gone=True)])
+    catalogue.publish_specs([SPEC, replace(SPEC, version=2), other])
+    for name in ("digits", "digits.old"):
+        catalogue.move_label(name, "stable", 2)
+    for _ in range(2):
+        catalogue.retract_model("digits")
+    view = catalogue.read()
+    assert [(m.name, m.gone) for m in view.models] == [("digits.old", True)]
+    assert view.specs == (other,)
+    assert view.labels == {"digits.old": {"stable": 2}}
+
+
+def test_spec_is_retracted_alone(catalogue: CatalogueStore) -> None:
+    catalogue.publish_specs([SPEC, replace(SPEC, version=2)])
+    for _ in range(2):
+        catalogue.retract_spec("digits", 1)
+    assert [spec.version for spec in catalogue.read().specs] == [2]
+
+
+def test_labels_are_moved_and_cleared(catalogue: CatalogueStore) -> None:
+    for label, version in (("stable", 1), ("next", 2), ("stable", 3)):
+        catalogue.move_label("digits", label, version)
+    assert catalogue.read().labels == {"digits": {"next": 2, "stable": 3}}
+    for label in ("stable", "stable", "next"):
+        catalogue.move_label("digits", label, None)
+    assert catalogue.read().labels == {}
+
+
 def test_heartbeat_is_read_with_its_age(catalogue: CatalogueStore) -> None:
     catalogue.beat(BEAT, ttl_s=60)
     (read,) = catalogue.read().workers

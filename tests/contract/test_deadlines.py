@@ -6,7 +6,7 @@ import pytest
 
 from predict_worker.core.errors import JobConflict
 from predict_worker.core.job import JobState
-from predict_worker.core.ports import JobStore, Loss
+from predict_worker.core.ports import Finished, JobStore, Loss
 from tests.contract.scene import (
     CHILD,
     MODEL,
@@ -17,6 +17,7 @@ from tests.contract.scene import (
     finish,
     ids,
     let_pass,
+    listening,
     new_job,
     state,
     submit,
@@ -83,16 +84,42 @@ def test_sweep_of_another_model_expires_nothing(store: JobStore) -> None:
 
 @pytest.mark.parametrize("outcome", [answered, failed])
 @pytest.mark.parametrize("size", [1, 20_000])
-def test_result_after_the_deadline_is_discarded(store: JobStore, outcome: type, size: int) -> None:
-    job_id = submit(store, deadline_s=SOON)
+@pytest.mark.parametrize("noticed_by", ["its result", "a sweep", "a reader"])
+def test_result_after_the_deadline_is_discarded(
+    store: JobStore, outcome: type, size: int, noticed_by: str
+) -> None:
+    job_id = submit(store, deadline_s=SOON, payload=b"x" * 20_000)
     entry = claim_one(store)
     let_pass(store, SOON * 1.2)
-    assert state(store, job_id) is JobState.RUNNING
-    assert store.sweep(MODEL).expired == 0
+    if noticed_by == "a sweep":
+        assert store.sweep(MODEL).expired == 1
+    if noticed_by == "a reader":
+        assert state(store, job_id) is JobState.EXPIRED
+    assert store.stats(MODEL).running == (noticed_by == "its result")
     finish(store, answered(entry, b"x" * size) if outcome is answered else failed(entry))
     job, outputs = store.result(job_id)
     assert (job.state, outputs, job.error) == (JobState.EXPIRED, None, None)
+    assert job.started_at is not None
     assert store.stats(MODEL).running == 0
+
+
+def test_waiter_is_told_of_a_running_job_that_expires(store: JobStore) -> None:
+    with listening(store, "web") as mailbox:
+        job_id = submit(store, deadline_s=SOON, reply_to="web")
+        claim_one(store)
+        let_pass(store, SOON * 1.2)
+        store.sweep(MODEL)
+        assert mailbox.wait() == [[Finished(job_id)]]
+
+
+def test_expired_running_job_frees_its_place_and_is_not_lost_with_its_child(store: JobStore) -> None:
+    job_id = submit(store, deadline_s=SOON, queue_max_jobs=1)
+    claim_one(store)
+    let_pass(store, SOON * 1.2)
+    store.sweep(MODEL)
+    submit(store, queue_max_jobs=1)
+    assert store.recover(MODEL, CHILD, Loss.CHILD) == 0
+    assert state(store, job_id) is JobState.EXPIRED
 
 
 def test_other_ranges_of_an_expired_job_leave_the_queue(store: JobStore) -> None:

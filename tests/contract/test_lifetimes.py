@@ -134,5 +134,5 @@ def test_dead_letters_go_with_their_record(open_store: Open) -> None:
     submit(store)
     claim_one(store)
     store.recover(MODEL, CHILD, Loss.CHILD)
-    assert len(store.dead(MODEL)) == 1
-    eventually(lambda: store.dead(MODEL) == ())
+    assert len(store.dead(MODEL).job_ids) == 1
+    eventually(lambda: store.dead(MODEL).job_ids == ())

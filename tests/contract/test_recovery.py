@@ -153,7 +153,7 @@ def test_three_deaths_alone_bury_a_job(store: JobStore, loss: Loss) -> None:
     poison = submit(store)
     die_alone(store, 2, loss)
     assert state(store, poison) is JobState.RUNNING
-    assert store.dead(MODEL) == ()
+    assert store.dead(MODEL).job_ids == ()
     die_alone(store, 1, loss)
     job, outputs = store.result(poison)
     assert (job.state, job.attempts, outputs) == (JobState.FAILED, 3, None)
@@ -165,7 +165,7 @@ def test_three_deaths_alone_bury_a_job(store: JobStore, loss: Loss) -> None:
     assert "3" in job.error.detail
     assert [a["attempt"] for a in job.error.attempts] == [1, 2, 3]
     assert [a["loss"] for a in job.error.attempts] == [loss.value] * 3
-    assert store.dead(MODEL) == (poison,)
+    assert store.dead(MODEL).job_ids == (poison,)
     assert claim(store) == ()
     assert (store.stats(MODEL).waiting, store.stats(MODEL).running) == (0, 0)
 
@@ -253,7 +253,7 @@ def test_deaths_of_nodes_are_no_strikes_and_have_their_own_bound(open_store: Ope
     assert error is not None
     assert error.code == "worker_died"
     assert "5" in error.detail
-    assert store.dead(MODEL) == (job_id,)
+    assert store.dead(MODEL).job_ids == (job_id,)
 
 
 def test_node_that_held_many_ranges_is_one_loss_of_the_job(open_store: Open) -> None:
@@ -288,22 +288,22 @@ def test_dead_letters_are_newest_first_and_limited(store: JobStore) -> None:
         jobs.append(submit(store))
         die_alone(store, 3)
         let_pass(store, 0.00001)
-    assert store.dead(MODEL) == tuple(reversed(jobs))
-    assert store.dead(MODEL, limit=2) == (jobs[2], jobs[1])
-    assert store.dead("other") == ()
+    assert store.dead(MODEL).job_ids == tuple(reversed(jobs))
+    assert store.dead(MODEL, limit=2).job_ids == (jobs[2], jobs[1])
+    assert store.dead("other").job_ids == ()
 
 
 def test_deleted_job_leaves_the_dead_letters(store: JobStore) -> None:
     job_id = submit(store)
     die_alone(store, 3)
     store.delete(job_id)
-    assert store.dead(MODEL) == ()
+    assert store.dead(MODEL).job_ids == ()
 
 
 def test_ordinary_failure_is_no_dead_letter(store: JobStore) -> None:
     submit(store)
     finish(store, failed(claim_one(store)))
-    assert store.dead(MODEL) == ()
+    assert store.dead(MODEL).job_ids == ()
 
 
 def test_buried_job_takes_its_other_ranges_along(store: JobStore) -> None:
@@ -343,7 +343,7 @@ def test_cancelled_job_is_not_buried(store: JobStore) -> None:
     store.cancel(job_id)
     store.recover(MODEL, CHILD, Loss.CHILD)
     assert state(store, job_id) is JobState.CANCELLED
-    assert store.dead(MODEL) == ()
+    assert store.dead(MODEL).job_ids == ()
 
 
 # ---------------------------------------------------------------- leases
@@ -383,7 +383,7 @@ def test_lapsed_lease_counts_as_a_lost_node(open_store: Open) -> None:
         let_pass(store, 0.03)
         assert store.sweep(MODEL).reclaimed == 2
         assert state(store, job_id) is expected
-    assert store.dead(MODEL) == (job_id,)
+    assert store.dead(MODEL).job_ids == (job_id,)
     assert claim(store) == ()
     assert (store.stats(MODEL).waiting, store.stats(MODEL).running) == (0, 0)
 

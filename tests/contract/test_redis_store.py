@@ -128,7 +128,7 @@ def end_by(store: JobStore, end: str) -> None:
         ("succeeded", {"job", "once", "out"}),
         ("failed", {"job", "once"}),
         ("expired", {"job", "once"}),
-        ("buried", {"job", "once", "in"}),
+        ("buried", {"job", "once", "in", "out"}),
         ("cancelled", {"job", "once"}),
         ("cancelled after a loss", {"job", "once"}),
         ("deleted", set()),

@@ -127,7 +127,6 @@ def test_jobs_in_a_full_redis_are_waited_for_cancelled_and_deleted(
     watched, cancelled, deleted = submit(store), submit(store), submit(store)
     fill()
     assert store.watch(watched, "channel").state is JobState.QUEUED
-    store.unwatch(watched, "channel")
     store.cancel(cancelled)
     store.delete(deleted)
     finish(store, answered(claim_one(store)))

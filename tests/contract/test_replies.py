@@ -13,7 +13,6 @@ from tests.contract.scene import (
     BROKEN,
     CHILD,
     MODEL,
-    UNKNOWN_ID,
     answered,
     claim,
     claim_one,
@@ -149,21 +148,6 @@ def test_watching_a_running_job(store: JobStore) -> None:
         assert store.watch(entry.job_id, "web").state is JobState.RUNNING
         finish(store, answered(entry))
         assert [f.job_id for f in mailbox.wait()[0]] == [entry.job_id]
-
-
-def test_channel_that_no_longer_waits_is_not_told(store: JobStore) -> None:
-    with listening(store, "web") as left, listening(store, "events") as mailbox:
-        job_id = submit(store, reply_to="web")
-        store.watch(job_id, "events")
-        store.unwatch(job_id, "web")
-        store.unwatch(job_id, "never-there")
-        store.cancel(job_id)
-        assert mailbox.wait() == [[Finished(job_id)]]
-        last = submit(store, reply_to="web")
-        store.cancel(last)
-        assert left.wait() == [[Finished(last)]]
-    store.unwatch(last, "web")
-    store.unwatch(UNKNOWN_ID, "web")
 
 
 def test_watching_a_finished_job_returns_it(store: JobStore) -> None:

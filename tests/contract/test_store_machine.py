@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -41,6 +41,7 @@ limits = st.one_of(
     st.none(), st.builds(ClaimLimits, st.integers(1, 6), st.sampled_from([1, 40_000, 1 << 30]))
 )
 sizes = st.sampled_from([0, 3, 20_000])
+ends = st.sampled_from(["answered", "answered", "answered", "failed", "given up", "retried"])
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,16 @@ class Claimed:
 @dataclass(frozen=True)
 class Done:
     claimed: Claimed
-    good: bool
+    end: str
     size: int
 
     def outcome(self, side: int) -> Outcome:
         entry = self.claimed.pair[side]
-        return answered(entry, b"o" * self.size, version=5) if self.good else failed(entry)
+        if self.end == "answered":
+            return answered(entry, b"o" * self.size, version=5)
+        if self.end == "retried":
+            return replace(failed(entry), retry_in_s=600.0)
+        return replace(failed(entry), given_up=self.end == "given up")
 
 
 class Stores(RuleBasedStateMachine):
@@ -142,6 +147,16 @@ class Stores(RuleBasedStateMachine):
         self.moved = False
         self.both(lambda store, _: getattr(store, leave)(job_id))
 
+    @precondition(lambda self: self.moved)
+    @rule(model=models, bound=st.sampled_from([6, 100]), data=st.data())
+    def redrive(self, model: str, bound: int, data: st.DataObject) -> None:
+        dead = self.stores[0].dead(model).job_ids
+        if dead:
+            job_id = data.draw(st.sampled_from(dead))
+            redriven = self.both(lambda store, _: store.redrive(job_id, bound))
+            if not isinstance(redriven[0], PredictionError):
+                self.issued(model, (redriven[0].wakeup, redriven[1].wakeup))
+
     # ------------------------------------------------------------ workers
 
     @precondition(lambda self: self.moved)
@@ -164,12 +179,12 @@ class Stores(RuleBasedStateMachine):
         model=models,
         consumer=consumers,
         limits=limits,
-        good=st.sampled_from([True, True, False]),
+        end=ends,
         size=sizes,
         switch=st.booleans(),
     )
     def work(
-        self, model: str, consumer: str, limits: ClaimLimits | None, good: bool, size: int, switch: bool
+        self, model: str, consumer: str, limits: ClaimLimits | None, end: str, size: int, switch: bool
     ) -> Any:
         """What a child does: answer the newest wake-up, publish all that it holds, claim the next."""
         busy = [c for c in CONSUMERS if self.held.get((model, c))]
@@ -177,7 +192,7 @@ class Stores(RuleBasedStateMachine):
         if self.sent[model]:
             self.tokens.setdefault((model, consumer), self.sent[model][-1])
         held = self.held.get((model, consumer), [])
-        claimed = self.step(model, consumer, [Done(each, good, size) for each in held], limits)
+        claimed = self.step(model, consumer, [Done(each, end, size) for each in held], limits)
         self.held[model, consumer] = claimed
         if not claimed:
             self.tokens.pop((model, consumer), None)
@@ -204,7 +219,7 @@ class Stores(RuleBasedStateMachine):
 
     @rule(
         target=entries,
-        done=st.lists(st.builds(Done, entries, st.booleans(), sizes), min_size=1, max_size=4),
+        done=st.lists(st.builds(Done, entries, ends, sizes), min_size=1, max_size=4),
         consumer=consumers,
         limits=limits,
     )
@@ -281,7 +296,7 @@ class Stores(RuleBasedStateMachine):
                 in_redis.running,
                 in_redis.ready_children,
             )
-            dead = [store.dead(model) for store in self.stores]
+            dead = [store.dead(model).job_ids for store in self.stores]
             assert sorted(dead[0]) == sorted(dead[1])
 
     def teardown(self) -> None:
@@ -300,7 +315,8 @@ def _answer(call: Callable[[JobStore, int], Any], store: JobStore, side: int) ->
 
 
 def _comparable(entry: Entry) -> tuple[object, ...]:
-    return entry.job_id, entry.range_index, entry.rows, entry.attempt, entry.payload, entry.version
+    at = entry.job_id, entry.range_index
+    return *at, entry.rows, entry.attempt, entry.retries, entry.payload, entry.version
 
 
 def _facts(job: Job) -> tuple[object, ...]:

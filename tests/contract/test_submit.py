@@ -245,7 +245,7 @@ def test_unknown_and_malformed_ids_are_not_found(store: JobStore, method: str, j
 
 
 def test_many_jobs_are_read_in_one_call(store: JobStore) -> None:
-    first, second = submit(store), submit(store, deadline_s=0.001)
+    second, first = submit(store, deadline_s=0.001), submit(store)
     let_pass(store, 0.002)
     found = store.get_many([second, UNKNOWN_ID, first, "nonsense", first])
     assert found == [store.get(second), None, store.get(first), None, store.get(first)]

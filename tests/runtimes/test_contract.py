@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -231,7 +232,12 @@ def test_an_output_without_rows_is_answered_and_never_batched(model: Any, kind: 
 def test_the_memory_of_a_model_goes_with_it(model: Any, kind: str, tmp_path: Path) -> None:
     MAKERS[kind]("double", tmp_path / "m" / "1")
     registry = ModelRegistry(ModelRepository(tmp_path), partial(runtime_for, allow_python=True))
-    runnable = weakref.ref(registry.load("m", 1).runnable)
+    with ThreadPoolExecutor(1) as beside:  # as in a worker that serves another version meanwhile
+        beside.submit(registry.load, "m", 1).result()
+    x = np.ones((2, 3), np.float32)
+    answer = registry.get("m", 1).run(DEFAULT_SIGNATURE, {"x": x})[only_output(registry.get("m", 1))]
+    assert np.array_equal(answer, 2 * x)
+    runnable = weakref.ref(registry.get("m", 1).runnable)
     registry.unload("m", 1)
     gc.collect()
     assert runnable() is None

@@ -231,8 +231,7 @@ def test_the_first_error_is_told_when_the_graph_does_not_load_either(tmp_path):
 
 def test_a_repository_serves_from_disk_to_packed_answer():
     registry = ModelRegistry(ModelRepository(FIXTURES))
-    (status,) = registry.load_model(HALF_PLUS_TWO.name)
-    assert (status.version, status.state) == (124, "AVAILABLE")
+    registry.load(HALF_PLUS_TWO.name, 124)
     (spec,) = registry.specs()
     assert ModelSpec.from_dict(spec.to_dict()) == spec
     payload = pack_raw(Instances([[2.0], [3.0], [4.0]]))
@@ -243,6 +242,6 @@ def test_a_repository_serves_from_disk_to_packed_answer():
 
 def test_a_shape_that_would_abort_the_process_is_refused():
     registry = ModelRegistry(ModelRepository(FIXTURES))
-    registry.load_model(HALF_PLUS_TWO.name)
+    registry.load(HALF_PLUS_TWO.name, 124)
     with pytest.raises(InvalidRequest):
         registry.get(HALF_PLUS_TWO.name, None).run("serving_default", {"x": np.ones((1, 2, 2), np.float32)})

@@ -82,3 +82,49 @@ def make_hostile(root: Path) -> Path:
         if name in _MANIFESTS:
             (root / name / "model.toml").write_text(_MANIFESTS[name])
     return root
+
+
+KILLS, HANGS, RAISES, NAN, AWAY = 13.0, 14.0, 15.0, 16.0, 17.0
+"""Rows of the model ``mixed``; AWAY may succeed later, and does each third time. The times are counted by the
+file ``attempts`` beside the repository."""
+
+_MIXED = f"""
+import ctypes, os, signal
+from pathlib import Path
+import tensorflow as tf
+from predict_worker import Retryable
+from predict_worker.core.spec import Signature, TensorSpec
+
+X = TensorSpec("x", "float32", (-1, 1))
+SIGNATURES = (Signature("serving_default", (X,), (TensorSpec("y", "float32", (-1, 1)),)),)
+
+def load(directory):
+    two, attempts = tf.constant(2.0), directory.parents[2] / "attempts"
+
+    def predict(x):
+        if (x == {KILLS}).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (x == {HANGS}).any():
+            ctypes.PyDLL(None).sleep(600)
+        if (x == {RAISES}).any():
+            raise ValueError("unlucky")
+        if (x == {AWAY}).any():
+            if len(x) == 1:
+                with attempts.open("a") as count:
+                    count.write(".")
+            if len(x) > 1 or attempts.stat().st_size % 3:
+                raise Retryable("the service is away")
+        return {{"y": tf.where(tf.constant(x) == {NAN}, float("nan"), tf.constant(x) * two).numpy()}}
+
+    return predict
+"""
+
+
+def make_mixed(root: Path, backoff_s: float = 0.2) -> Path:
+    """One model that misbehaves in every way, on TensorFlow."""
+    version = root / "mixed" / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_text(_MIXED)
+    manifest = f"timeout_s = 1.5\noutputs_finite = true\n[retry]\nbackoff_s = {backoff_s}\n"
+    (root / "mixed" / "model.toml").write_text(manifest)
+    return root

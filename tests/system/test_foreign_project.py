@@ -18,6 +18,8 @@ import pytest
 from tests.system.stack import ROOT, Stack, lines, until
 
 FOREIGN = ROOT / "tests" / "foreign"
+SERVED = "busy, half, lost, priced, single"
+UNFIT = "Inputs do not fit the model (invalid_input): "
 PACKAGES = {"api", "predict_worker", "predict_worker_api"}
 
 
@@ -53,6 +55,20 @@ def pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def models(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With two that ask for transforms: ``priced`` for the shop's own, ``lost`` for one that nobody has."""
+    root = Path(shutil.copytree(models, tmp_path_factory.mktemp("shop") / "models"))
+    manifests = {
+        "priced": "[transforms]\npre = 'prices'\npost = 'total'\n[prices]\ncurrency = 'SEK'\n",
+        "lost": "[transforms]\npre = 'nobodys'\n",
+    }
+    for name, manifest in manifests.items():
+        shutil.copytree(models / "half", root / name)
+        (root / name / "model.toml").write_text(manifest)
+    return root
 
 
 class Shop(Stack):
@@ -125,11 +141,42 @@ def test_canvases_are_answered_by_a_single_child(stack: Shop) -> None:
         "group": [{"y": [[n / 2 + 2, 2.0]]} for n in range(4)],
         "chord": 19.0,
         "rows": 5000.0,
+        "priced": {"total": [6.5]},
+        "foreign": [
+            "PredictionFailed",
+            UNFIT + "inputs.prices: expected an amount in SEK, got '3.00 EUR'",
+        ],
         "unfit": ["InvalidRequest", "inputs[0]: expected a list of 2, got a list of 1"],
         "version": ["ModelNotFound", "half, version 9, is not loaded"],
-        "astray": ["ModelNotFound", "this worker serves busy, half, single; send ghost to model.ghost"],
+        "astray": ["ModelNotFound", f"this worker serves {SERVED}; send ghost to model.ghost"],
         "tensorflow": False,
     }
+
+
+def test_transforms_of_the_shop_are_found_by_its_worker_and_not_by_its_web(stack: Shop) -> None:
+    job = stack.predict("priced", [["2.00 SEK", "3.00 SEK"]], wait_s=20).json()
+    assert job["outputs"] == {"total": [6.5]}
+    refused = stack.predict("priced", [[2.0, 3.0]])
+    assert (refused.status_code, refused.json()["field"]) == (400, "inputs[0][0]")
+    (version,) = stack.http.get("/api/models/priced").json()["versions"]
+    assert version["signatures"]["serving_default"] == {
+        "inputs": {"prices": {"dtype": "string", "shape": [-1, 2], "encoded": None}},
+        "outputs": {"total": {"dtype": "float32", "shape": [-1], "encoded": None}},
+    }
+    assert "transforms of the shop are imported" in stack.log("worker")
+    assert "transforms of the shop are imported" not in stack.log("web")
+
+
+def test_model_whose_transform_nobody_has_says_so_and_leaves_the_others(stack: Shop) -> None:
+    (version,) = stack.http.get("/api/models/lost").json()["versions"]
+    (status,) = version["workers"]
+    assert status["state"] == "END"
+    assert (
+        "no pre-transform 'nobodys' is registered; there are decode_image, tokenise, prices"
+        in status["error"]
+    )
+    job = stack.predict("lost", [[2.0, 3.0]], wait_s=20).json()
+    assert (job["state"], job["error"]["code"]) == ("failed", "model_unavailable")
 
 
 def test_worker_of_the_shops_own_queues_is_left_alone(stack: Shop) -> None:

@@ -59,7 +59,7 @@ def split_off_poison(jobs: Jobs, rows: list[float]) -> tuple[dict[str, Any], Job
         ("short", "wrong_answer_count", "output y has shape (0, 1) for 1 rows of input"),
         ("nan", "output_not_finite", "output y, row 0"),
         ("greedy", "model_error", "MemoryError: Unable to allocate 1.00 EiB"),
-        ("lies", "model_error", "output y: declared float32 of shape (-1, 1), got float32 of shape (1, 2)"),
+        ("lies", "model_error", "y: declared float32 of shape (-1, 1), got float32 of shape (1, 2)"),
     ],
 )
 def test_row_that_makes_the_model_fail_fails_alone(stack: Stack, model: str, code: str, told: str) -> None:

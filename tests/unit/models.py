@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from predict_worker.core.spec import BatchPolicy, ModelSpec, Signature, TensorSpec
 from predict_worker.registry import LoadedModel
+from predict_worker.repository.manifest import parse_manifest
+from predict_worker.transforms.registration import Factory, find_registered
+from predict_worker.transforms.steps import make_steps
 
 Function = Callable[..., Mapping[str, Any]]
 
@@ -42,3 +46,27 @@ def loaded(
     fields = {"batch": BatchPolicy(), **spec}
     model = ModelSpec("m", version, "saved_model", f"sha256:{version}", runnable.signatures, **fields)
     return LoadedModel(model, runnable, 1.0), runnable.calls
+
+
+def transformed(
+    model_toml: str, function: Function, *signatures: Signature, directory: Path = Path(), **own: Factory
+) -> tuple[LoadedModel, list[int]]:
+    """As :func:`loaded`, with the transforms that ``model.toml`` chooses; ``own`` ones are not registered."""
+    runnable = FunctionRunnable(function, *signatures)
+    manifest = parse_manifest(model_toml)
+
+    def find(stage: str, name: str) -> Factory:
+        return own.get(name) or find_registered(stage, name)
+
+    steps = make_steps(manifest, runnable.signatures, [directory], find)
+    spec = ModelSpec(
+        "m",
+        1,
+        "saved_model",
+        "sha256:1",
+        steps.published(runnable.signatures),
+        batch=manifest.batch,
+        inputs_finite=manifest.inputs_finite,
+        outputs_finite=manifest.outputs_finite,
+    )
+    return LoadedModel(spec, runnable, 1.0, steps), runnable.calls

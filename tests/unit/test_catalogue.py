@@ -49,6 +49,69 @@ def test_newest_version_that_ready_workers_hold_is_meant(
     assert (resolved.version, resolved.spec) == (1, spec("digits", 1))
 
 
+def test_a_new_version_is_meant_once_every_ready_worker_holds_it(
+    catalogue: Catalogue, store: CatalogueAtHand, clock: Clock
+) -> None:
+    def meant() -> tuple[int, bool]:
+        clock.now += 2
+        resolved = catalogue.resolve(ModelRef("digits"))
+        return resolved.version, resolved.settled
+
+    store.publish_models([ModelEntry("digits", (2,))])
+    store.beat(worker(("digits", 1), consumer="n1:1"), 60)
+    store.beat(worker(("digits", 1), ("digits", 2), consumer="n1:2"), 60)
+    store.beat(worker(("cats", 1), consumer="n1:3"), 60)
+    assert meant() == (1, True)
+    store.beat(worker(("digits", 1), ("digits", 2), consumer="n1:1"), 60)
+    assert meant() == (2, True)
+    store.publish_models([ModelEntry("digits", (1,))])
+    assert meant() == (1, True), "the newest was taken back, but is loaded yet"
+    store.publish_models([ModelEntry("digits", (3,))])
+    assert meant() == (2, True), "what is to be served is loaded by nobody"
+
+
+def test_a_moved_label_wins_until_it_is_cleared(catalogue: Catalogue, store: CatalogueAtHand) -> None:
+    for consumer in ("n1:1", "n1:2"):
+        store.beat(worker(("digits", 1), ("digits", 2), consumer=consumer), 60)
+    stable = ModelRef("digits", label="stable")
+    assert catalogue.resolve(stable).version == 1
+    assert catalogue.move_label("digits", "stable", 2).entry("digits").labels == (("stable", 2),)
+    assert catalogue.resolve(stable).version == 2
+    catalogue.move_label("digits", "stable", 7)
+    with pytest.raises(ModelNotFound, match="moved to version 7, which no worker has loaded any more"):
+        catalogue.resolve(stable)
+    catalogue.move_label("digits", "stable", None)
+    assert catalogue.resolve(stable).version == 1
+
+
+def test_a_part_of_the_traffic_goes_to_the_canary_where_all_hold_it(
+    catalogue: Catalogue, store: CatalogueAtHand, clock: Clock
+) -> None:
+    canary = (("a", 0.1), ("b", 0.2), ("unknown", 0.3))
+    store.publish_models([ModelEntry("digits", (3,), (("a", 1), ("b", 2)), canary=canary)])
+    store.beat(worker(("digits", 1), ("digits", 2), ("digits", 3), consumer="n1:1"), 60)
+    store.beat(worker(("digits", 1), ("digits", 3), consumer="n1:2"), 60)
+
+    def meant(version: int | None = None) -> list[int]:
+        shares = (0.0, 0.09, 0.1, 0.29, 0.31, 0.59, 0.6, 0.99)
+        return [catalogue.resolve(ModelRef("digits", version), share).version for share in shares]
+
+    assert meant() == [1, 1, 3, 3, 3, 3, 3, 3]
+    assert meant(version=2) == [2] * 8
+    store.beat(worker(("digits", 1), ("digits", 2), ("digits", 3), consumer="n1:2"), 60)
+    clock.now += 2
+    assert meant() == [1, 1, 2, 2, 3, 3, 3, 3]
+
+
+def test_where_workers_hold_different_versions_each_runs_its_own(
+    catalogue: Catalogue, store: CatalogueAtHand
+) -> None:
+    store.beat(worker(("digits", 1), consumer="n1:1"), 60)
+    store.beat(worker(("digits", 2), consumer="n2:1"), 60)
+    resolved = catalogue.resolve(ModelRef("digits"))
+    assert (resolved.version, resolved.settled) == (2, False)
+
+
 @pytest.mark.parametrize("state", ["starting", "draining", "stopped", "unhealthy"])
 def test_a_worker_that_is_not_ready_does_not_count(
     catalogue: Catalogue, store: CatalogueAtHand, state: str

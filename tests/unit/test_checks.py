@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ from django.test import override_settings
 
 from predict_worker import checks
 from predict_worker.celery_config import celery_defaults
-from predict_worker.core.ports import Heartbeat, VersionStatus
-from predict_worker.store.memory_catalogue import MemoryCatalogue
+from tests.unit.apps import installed
 
 UNREACHABLE = "unix:///nowhere/redis.sock"
 
@@ -51,9 +51,9 @@ def celery() -> Iterator[Callable[..., None]]:
     before.set_current()
 
 
-def found(*, deploy: bool = False) -> dict[str, CheckMessage]:
+def found() -> dict[str, CheckMessage]:
     """What ``manage.py check`` says, by id; every message has a hint."""
-    messages: Sequence[CheckMessage] = run_checks(tags=[checks.TAG], include_deployment_checks=deploy)
+    messages: Sequence[CheckMessage] = run_checks(tags=[checks.TAG])
     assert all(message.hint for message in messages)
     return {str(message.id).removeprefix("predict_worker."): message for message in messages}
 
@@ -63,28 +63,16 @@ def found(*, deploy: bool = False) -> dict[str, CheckMessage]:
 
 def test_sound_project_has_no_messages(repository: Path, celery: Callable[..., None]) -> None:
     celery()
-    assert found(deploy=True) == {}
+    assert found() == {}
 
 
 def test_impossible_setting_is_an_error_and_the_only_message(celery: Callable[..., None]) -> None:
     celery(None)
     with override_settings(PREDICT_WORKER={"MAX_WAIT": 3}):
-        messages = found(deploy=True)
+        messages = found()
     assert list(messages) == ["E001"]
     assert "MAX_WAIT" in messages["E001"].msg
     assert messages["E001"].is_serious()
-
-
-def test_anonymous_use_is_told_of_before_deployment_unless_debugging(
-    repository: Path, celery: Callable[..., None]
-) -> None:
-    celery()
-    allowed = {"MODEL_REPOSITORY": repository, "REDIS_URL": UNREACHABLE, "ALLOW_ANONYMOUS": True}
-    with override_settings(PREDICT_WORKER=allowed):
-        assert found() == {}
-        assert list(found(deploy=True)) == ["W007"]
-        with override_settings(DEBUG=True):
-            assert found(deploy=True) == {}
 
 
 # ---------------------------------------------------------------- repository
@@ -126,18 +114,50 @@ def test_version_that_cannot_be_served_is_named(repository: Path, celery: Callab
     assert messages["W002"].msg == "model 'good', version 3: no artefact in 3/"
 
 
-@pytest.mark.parametrize(
-    ("version", "what"), [(7, "which does not exist"), (1, "which is not served: see [versions]")]
-)
-def test_label_that_leads_nowhere_is_named(
-    repository: Path, celery: Callable[..., None], version: int, what: str
-) -> None:
+def test_label_that_leads_nowhere_is_named(repository: Path, celery: Callable[..., None]) -> None:
     celery()
-    (repository / "good" / "model.toml").write_text(f"[labels]\nstable = {version}\nnewest = 2")
+    (repository / "good" / "model.toml").write_text("[labels]\nstable = 7\nold = 1")
     messages = found()
     assert list(messages) == ["W003"]
-    assert messages["W003"].msg == f"model 'good': label 'stable' points to version {version}, {what}"
-    assert messages["W003"].hint == "Versions that are served: 2."
+    assert messages["W003"].msg == "model 'good': label 'stable' points to version 7, which does not exist"
+    assert messages["W003"].hint == "Versions that exist: 1, 2."
+
+
+# ---------------------------------------------------------------- transforms
+
+
+def test_transform_that_no_app_can_have_is_named(repository: Path, celery: Callable[..., None]) -> None:
+    celery()
+    (repository / "good" / "model.toml").write_text("[transforms]\npre = 'mine'\npost = 'top_k'")
+    messages = found()
+    assert list(messages) == ["W009"]
+    says = "model 'good': transform 'mine' is none of decode_image, tokenise, top_k, nor is any app's"
+    assert messages["W009"].msg == says
+
+
+def test_transform_that_an_app_may_have_is_believed_and_not_imported(
+    repository: Path, celery: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    celery()
+    (repository / "good" / "model.toml").write_text("[transforms]\npre = 'mine'")
+    with installed(tmp_path_factory.mktemp("apps"), weights="done = True"):
+        assert found() == {}
+        assert "weights.transforms" not in sys.modules
+
+
+def test_file_that_a_transform_needs_is_named_while_it_is_missing(
+    repository: Path, celery: Callable[..., None]
+) -> None:
+    celery()
+    toml = "[versions]\ncount = 2\n[tokenise]\nvocabulary = 'vocab.txt'\n[top_k]\nlabels = 'labels.txt'"
+    (repository / "good" / "model.toml").write_text(toml)
+    (repository / "good" / "labels.txt").touch()
+    (repository / "good" / "2" / "vocab.txt").touch()
+    messages = found()
+    assert list(messages) == ["W010"]
+    assert messages["W010"].msg == "model 'good', version 1: no file vocab.txt, which [tokenise] names"
+    (repository / "good" / "1" / "vocab.txt").touch()
+    assert found() == {}
 
 
 # ---------------------------------------------------------------- Celery
@@ -164,20 +184,3 @@ def test_alive_timeout_that_kills_loading_children_is_told_of(
 def test_pickle_is_told_of(repository: Path, celery: Callable[..., None], setting: str, name: str) -> None:
     celery(**{setting: ["json", name]})
     assert list(found()) == ["W006"]
-
-
-def test_alive_timeout_is_compared_with_what_loading_took(
-    repository: Path, celery: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    celery(worker_proc_alive_timeout=100)
-    catalogue = MemoryCatalogue()
-    monkeypatch.setattr(checks, "catalogue_store", lambda config: catalogue)
-    assert found(deploy=True) == {}
-    loads = tuple(VersionStatus("good", version, "AVAILABLE", load_ms=60_000) for version in (1, 2))
-    catalogue.beat(Heartbeat("n:1", "host", 1, "ready", 0, loads), ttl_s=60)
-    assert found() == {}
-    messages = found(deploy=True)
-    assert list(messages) == ["W008"]
-    assert "100 s" in messages["W008"].msg
-    assert "120 s" in messages["W008"].msg
-    assert "240" in str(messages["W008"].hint)

@@ -167,7 +167,7 @@ def test_entries_of_a_claim_whose_answer_was_lost_run_again_without_a_strike(sce
     scene.executor.serve(MODEL, sent[1], Echo(max_rows=4))
     assert scene.states(ids) == {JobState.SUCCEEDED}
     assert scene.store.get(ids[5]).attempts == 2
-    assert scene.store.dead(MODEL) == ()
+    assert scene.store.dead(MODEL).job_ids == ()
 
 
 def test_wakeup_that_cannot_be_sent_does_not_stop_the_batch(scene: Scene) -> None:

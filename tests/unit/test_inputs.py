@@ -155,7 +155,16 @@ def test_rows_of_objects_become_columns():
             Arrays({"x": np.array([{}], object)}),
             "inputs.x: expected an array of string, got a string tensor",
         ),
-        (TWO, Arrays({"": np.zeros((1, 2), "f4")}), "inputs.: expected one of a, b, got an unknown input"),
+        (
+            TWO,
+            Arrays({"": np.zeros((1, 2), "f4")}),
+            "inputs: expected one for each of a, b, got one without a",
+        ),
+        (
+            one(),
+            Arrays({"x": np.array([[b"1", b"2"]])}),
+            "inputs.x: expected an array of float32, got texts or",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(sig, raw, message):
@@ -265,13 +274,14 @@ def test_outputs_are_asked_for_by_name_and_once():
 
 def test_split_keeps_to_rows_and_bytes_and_order():
     arrays = {"x": np.arange(10, dtype=np.float32).reshape(5, 2), "s": np.array([b"aaaa"] * 5, object)}
+    sig = signature(TensorSpec("x", "float32", (-1, 2)), TensorSpec("s", "string", (-1,)))
     for max_rows, max_bytes, sizes in (
         (2, 10**6, [2, 2, 1]),
         (64, 36, [3, 2]),
         (64, 1, [1] * 5),
         (5, 10**6, [5]),
     ):
-        parts = split(arrays, max_rows, max_bytes)
+        parts = split(sig, arrays, max_rows, max_bytes)
         assert [stop - start for start, stop, _ in parts] == sizes
         assert [part["x"].shape[0] for *_, part in parts] == sizes
         assert np.concatenate([part["x"] for *_, part in parts]).tolist() == arrays["x"].tolist()
@@ -279,4 +289,4 @@ def test_split_keeps_to_rows_and_bytes_and_order():
 
 def test_split_counts_the_largest_string():
     texts = np.array([b"a" * 10, b"b"], object)
-    assert len(split({"s": texts}, 64, 19)) == 2
+    assert len(split(TEXTS, {"s": texts}, 64, 19)) == 2

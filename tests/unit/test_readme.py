@@ -13,11 +13,14 @@ from celery import Celery, current_app
 from django.test import override_settings
 from django.urls import include, path
 
+from predict_worker import get_job, submit
 from predict_worker.celery_config import celery_defaults
+from predict_worker.repository.manifest import parse_manifest
 from predict_worker.testing import FakeModel, TensorSpec, eager
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+MANIFESTS = re.findall(r"^```toml\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 DIGITS = FakeModel(
     lambda x: np.full((len(x), 10), 0.1),
     inputs=[TensorSpec("x", "float32", (-1, 8, 8, 1))],
@@ -46,6 +49,7 @@ def names() -> Iterator[dict[str, Any]]:
         told.extend(parts)
 
     yield {
+        "__name__": "readme",
         "app": app,
         "celery_defaults": celery_defaults,
         "include": include,
@@ -74,4 +78,24 @@ def test_code_runs(code: str, names: dict[str, Any]) -> None:
 
 
 def test_there_is_code() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
+
+
+@pytest.mark.parametrize("text", [part for block in MANIFESTS for part in block.split("\n\n")])
+def test_every_section_of_model_toml_is_as_it_says(text: str) -> None:
+    parse_manifest(text)
+
+
+def test_the_transform_does_what_it_says() -> None:
+    (code,) = [block for block in BLOCKS if "@pre" in block]
+    exec(code, {"__name__": "readme"})
+    weighing = FakeModel(
+        lambda x: x,
+        inputs=[TensorSpec("x", "float32", (-1,))],
+        outputs=[TensorSpec("y", "float32", (-1,))],
+        model_toml='[transforms]\npre = "kilograms"\n[kilograms]\nfactor = 0.5',
+    )
+    with eager(models={"weights": weighing}):
+        found = get_job(submit("weights", [2.0, 3.0]).id).outputs
+    assert found is not None
+    assert found["y"].tolist() == [1.0, 1.5]

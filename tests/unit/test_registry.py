@@ -14,6 +14,7 @@ from predict_worker.repository.artefact import Artefact
 from predict_worker.repository.directory import ModelRepository
 from predict_worker.repository.manifest import Manifest
 from predict_worker.runtimes.base import Runnable, Runtime
+from tests.pictures import BROKEN, plain
 from tests.unit.models import FunctionRunnable, X, Y, double, loaded
 
 
@@ -55,16 +56,11 @@ def registry(tmp_path: Path) -> ModelRegistry:
     return ModelRegistry(ModelRepository(tmp_path), Functions())
 
 
-def states(statuses: Any) -> Any:
-    return [(s.model, s.version, s.state) for s in statuses]
-
-
-def test_the_versions_to_serve_are_loaded_once(registry, put):
-    put("m/model.toml", "[versions]\ncount = 2")
+def test_loaded_versions_are_asked_for_by_number_or_the_newest(registry, put):
     for version in (1, 2, 3):
         put(f"m/{version}/saved_model.pb")
-    assert states(registry.load_model("m")) == [("m", 2, "AVAILABLE"), ("m", 3, "AVAILABLE")]
-    assert states(registry.load_model("m")) == [("m", 2, "AVAILABLE"), ("m", 3, "AVAILABLE")]
+    for version in (3, 2):
+        registry.load("m", version)
     assert registry.loads == 2
     assert registry.versions("m") == (2, 3)
     assert registry.get("m", None).spec.version == 3
@@ -73,10 +69,32 @@ def test_the_versions_to_serve_are_loaded_once(registry, put):
         registry.get("m", 1)
 
 
+def test_of_the_preferred_versions_the_newest_is_meant(registry, put):
+    for version in (1, 2):
+        put(f"m/{version}/saved_model.pb")
+    for version in (1, 2):
+        registry.load("m", version)
+    registry.prefer("m", (1,))
+    assert registry.get("m", None).spec.version == 1
+    registry.prefer("m", (3,))
+    assert registry.get("m", None).spec.version == 2, "what is preferred is not loaded"
+
+
+def test_a_version_is_unloaded_once(registry, put):
+    put("m/1/saved_model.pb")
+    registry.load("m", 1)
+    assert registry.names() == ("m",)
+    for _ in range(2):
+        registry.unload("m", 1)
+    assert registry.names() == registry.versions("m") == ()
+    with pytest.raises(ModelNotFound, match="m is not loaded"):
+        registry.get("m", None)
+
+
 def test_a_spec_says_what_was_loaded(registry, put, tmp_path):
     put("m/model.toml", "timeout_s = 5\nqueue_max_jobs = 7\noutputs_finite = true\n[batch]\nmax_rows = 3")
     put("m/7/saved_model.pb")
-    registry.load_model("m")
+    registry.load("m", 7)
     (spec,) = registry.specs()
     assert (spec.name, spec.version, spec.artefact) == ("m", 7, "saved_model")
     assert spec.digest == ModelRepository(tmp_path).artefact("m", 7).digest
@@ -85,55 +103,19 @@ def test_a_spec_says_what_was_loaded(registry, put, tmp_path):
     assert registry.timeout_s("m") == 5
 
 
-def test_a_model_that_fails_to_load_fails_alone(registry, put):
-    put("bad/1/saved_model.pb", "broken")
-    put("good/1/saved_model.pb")
-    put("strange/1/model.onnx")
-    put("typo/1/saved_model.pb")
-    put("typo/model.toml", "timeout = 3")
-    put("twice/model.toml", '[versions]\npolicy = "all"')
-    put("twice/1/saved_model.pb", "broken")
-    put("twice/2/saved_model.pb")
-    put("empty/1/notes.txt")
-    statuses = registry.load_all(["bad", "good", "strange", "typo", "twice", "empty", "absent"])
-    assert states(statuses) == [
-        ("bad", 1, "END"),
-        ("good", 1, "AVAILABLE"),
-        ("strange", 1, "END"),
-        ("typo", 0, "END"),
-        ("twice", 1, "END"),
-        ("twice", 2, "AVAILABLE"),
-        ("empty", 1, "END"),
-        ("absent", 0, "END"),
-    ]
-    errors = {(s.model, s.version): s.error for s in statuses if s.error}
-    assert errors["bad", 1] == "bad, version 1: OSError: file is truncated"
-    assert "no runtime for onnx" in errors["strange", 1]
-    assert "unknown key 'timeout'" in errors["typo", 0]
-    assert registry.loads == 2
-    assert registry.versions("bad") == ()
-    with pytest.raises(ModelNotFound, match="bad is not loaded"):
-        registry.get("bad", None)
-
-
-def test_a_model_repaired_later_loads_then(registry, put):
-    put("m/1/saved_model.pb", "broken")
-    registry.load_model("m")
-    put("m/1/saved_model.pb")
-    assert states(registry.load_model("m")) == [("m", 1, "AVAILABLE")]
-
-
-def test_the_newest_of_the_versions_to_serve_answers(registry, put):
-    for version in (1, 2):
-        put(f"m/{version}/saved_model.pb")
-    registry.load_model("m")
-    put("m/model.toml", '[versions]\npolicy = "specific"\nspecific = [1]')
-    registry.load_model("m")
-    assert registry.versions("m") == (1, 2)
-    assert registry.get("m", None).spec.version == 1
-    registry.unload("m", 2)
-    assert registry.versions("m") == (1,)
-    registry.unload("m", 2)
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("m/1/saved_model.pb", "broken", "m, version 1: OSError: file is truncated"),
+        ("m/1/model.onnx", "", "no runtime for onnx"),
+        ("m/2/saved_model.pb", "", "version 1: not in the repository"),
+    ],
+)
+def test_what_does_not_load_says_why(registry, put, name, content, says):
+    put(name, content)
+    with pytest.raises(ModelLoadError, match=says):
+        registry.load("m", 1)
+    assert (registry.loads, registry.versions("m")) == (0, ())
 
 
 def test_the_timeout_of_a_model_that_is_not_loaded_is_the_default(registry):
@@ -211,3 +193,64 @@ def test_a_wrong_shape_or_dtype_never_reaches_the_model(array):
     with pytest.raises(InvalidRequest, match=r"inputs\.x"):
         model.run("serving_default", {"x": array})
     assert calls == []
+
+
+# ---------------------------------------------------------------- transforms
+
+PICTURES = Signature("serving_default", (TensorSpec("x", "float32", (-1, 2, 2, 1)),), (Y,))
+
+
+def first_two(x: Any) -> Any:
+    return {"y": x[:, 0, :, 0]}
+
+
+def test_a_spec_shows_what_callers_may_send(tmp_path, put):
+    put("m/1/saved_model.pb", "first_two")
+    put("m/model.toml", "[image]\n[top_k]\nk = 1\nlabels = 'labels.txt'")
+    put("m/labels.txt", "left\nright\n")
+    runtimes = Functions(PICTURES, first_two=first_two)
+    model = ModelRegistry(ModelRepository(tmp_path), runtimes).load("m", 1)
+    seen = model.spec.signatures["serving_default"]
+    assert [(tensor.name, tensor.encoded) for tensor in seen.inputs] == [("x", "image")]
+    assert [tensor.name for tensor in seen.outputs] == ["labels", "scores"]
+    assert runtimes.made[0].calls == [1, 64], "made-up inputs are the model's own"
+
+
+def test_examples_pass_the_transforms_as_a_caller_would_send_them(tmp_path, put):
+    put("m/1/saved_model.pb", "first_two")
+    put(
+        "m/model.toml",
+        "[image]\n[batch]\nmax_rows = 1\n[[warmup]]\nfile = 'a.png'\n[[warmup]]\nfile = 'b.npy'",
+    )
+    (tmp_path / "m/a.png").write_bytes(plain())
+    np.save(tmp_path / "m/b.npy", np.ones((3, 2, 2, 1), np.float32))
+    assert warmed(tmp_path, put, Functions(PICTURES, first_two=first_two)) == [1, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        (
+            "[transforms]\npre = 'mine'",
+            "m, version 1: no pre-transform 'mine' is registered; there are decode",
+        ),
+        ("[top_k]\nlabels = 'none.txt'", "m, version 1: no file none.txt beside the model"),
+        ("[image]", "m, version 1: image: x of shape [-1, 2] with no sizes in model.toml"),
+        ("[[warmup]]\nfile = 'a.png'", "warm-up with a.png: inputs: expected an array of float32, got texts"),
+    ],
+)
+def test_a_model_whose_transforms_do_not_fit_is_not_loaded(registry, put, tmp_path, toml, says):
+    put("m/1/saved_model.pb")
+    put("m/model.toml", toml)
+    (tmp_path / "m/a.png").write_bytes(plain())
+    with pytest.raises(ModelLoadError) as caught:
+        registry.load("m", 1)
+    assert says in str(caught.value)
+
+
+def test_a_broken_picture_among_the_examples_fails_the_load(tmp_path, put):
+    put("m/1/saved_model.pb", "first_two")
+    put("m/model.toml", "[image]\n[[warmup]]\nfile = 'a.png'")
+    (tmp_path / "m/a.png").write_bytes(BROKEN["truncated"])
+    with pytest.raises(ModelLoadError, match=r"warm-up with a\.png: inputs\.x\[0\]: expected a whole PNG"):
+        warmed(tmp_path, put, Functions(PICTURES, first_two=first_two))

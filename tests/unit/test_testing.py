@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from celery import Celery, chain, current_app
 from django.db import connections, transaction
 from django.db.utils import ConnectionHandler
 from django.test import Client, override_settings
+from kombu.serialization import dumps, loads
 
 from predict_worker import connect, get_job, predict, submit, wait
-from predict_worker.core.errors import InvalidRequest, ModelNotFound, PayloadTooLarge
+from predict_worker.core.errors import InvalidRequest, ModelLoadError, ModelNotFound, PayloadTooLarge
 from predict_worker.core.job import JobState
 from predict_worker.core.spec import BatchPolicy
 from predict_worker.testing import FakeModel, TensorSpec, eager
+from tests.pictures import plain
 from tests.unit.api.asking import post
 
 X = TensorSpec("x", "float32", (-1, 2))
@@ -92,6 +95,47 @@ def test_rows_are_split_into_batches_as_the_policy_says() -> None:
     assert max(len(call.inputs["x"]) for call in predictions.calls) == 2
 
 
+LIGHTEST = FakeModel(
+    lambda x: x.reshape(len(x), -1),
+    inputs=[TensorSpec("x", "float32", (-1, 2, 1, 1))],
+    outputs=[TensorSpec("levels", "float32", (-1, 2))],
+    model_toml="[image]\nscale = '0..255'\n[top_k]\nk = 1\nlabels = 'labels.txt'",
+)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Path]:
+    """With the labels of ``lightest``, whose model is nowhere."""
+    (tmp_path / "lightest").mkdir()
+    (tmp_path / "lightest" / "labels.txt").write_text("upper\nlower\n")
+    with override_settings(PREDICT_WORKER={"MODEL_REPOSITORY": tmp_path, "ALLOW_ANONYMOUS": True}):
+        yield tmp_path
+
+
+def test_transforms_are_those_of_the_models_file(repository: Path) -> None:
+    with eager(models={"lightest": LIGHTEST}) as predictions:
+        job = submit("lightest", [plain(7), plain(9)])
+        assert outputs(job.id) == {"labels": [[b"upper"]] * 2, "scores": [[7], [9]]}
+        posted = Client().post("/api/jobs?model=lightest", plain(8), content_type="image/png")
+        assert outputs(posted.json()["id"]) == {"labels": [[b"upper"]], "scores": [[8]]}
+        assert predict("lightest", [plain(5)]) == {"labels": [["upper"]], "scores": [[5]]}
+        with pytest.raises(InvalidRequest, match=r"inputs\[0\]: expected a PNG, JPEG or WebP image"):
+            submit("lightest", [b"GIF89a"])
+        failed = get_job(submit("lightest", [plain(size=(50, 50))[:-30]]).id).job.error
+        assert failed is not None
+        assert failed.code == "invalid_input"
+    assert predictions.calls[0].inputs["x"].tolist() == [[[[7]], [[7]]], [[[9]], [[9]]]]
+
+
+def test_transforms_that_do_not_fit_are_told_at_once(repository: Path) -> None:
+    models = {"lightest": replace(LIGHTEST, model_toml="[transforms]\npre = 'mine'")}
+    with pytest.raises(ModelLoadError, match="no pre-transform 'mine'"), eager(models):
+        pass
+    (repository / "lightest" / "labels.txt").unlink()
+    with pytest.raises(ModelLoadError, match=r"no file labels\.txt"), eager({"lightest": LIGHTEST}):
+        pass
+
+
 @override_settings(PREDICT_WORKER={"ALLOW_ANONYMOUS": True})
 def test_api_answers_and_shows_the_models() -> None:
     with eager(models={"double": DOUBLE}):
@@ -148,6 +192,14 @@ def test_task_runs_at_once_where_celery_is_eager(celery: Celery) -> None:
     with eager(models={"double": DOUBLE}), override_settings(CELERY_TASK_ALWAYS_EAGER=True):
         assert predict.delay("double", ROW).get() == {"y": [[2.0, 4.0]]}
         assert chain(predict.s("double", ROW), total.s()).delay().get() == 6.0
+
+
+def test_images_travel_to_the_task_as_bytes(celery: Celery, repository: Path) -> None:
+    with eager(models={"lightest": LIGHTEST}), override_settings(CELERY_TASK_ALWAYS_EAGER=True):
+        found = predict.s("lightest", [plain(5)]).delay().get()
+        assert found == {"labels": [["upper"]], "scores": [[5]]}
+        kind, encoding, body = dumps({"inputs": [plain(5)]}, serializer="json")
+        assert loads(body, kind, encoding) == {"inputs": [plain(5)]}
 
 
 def test_job_submitted_on_commit_runs_when_the_transaction_ends() -> None:

@@ -19,6 +19,7 @@ from predict_worker.core.ports import (
     Entry,
     Heartbeat,
     Lane,
+    Loss,
     ModelEntry,
     Outcome,
     VersionStatus,
@@ -87,7 +88,7 @@ def _watched(name: str) -> Any:
 
 for _name in (
     *("submit", "get", "get_many", "result", "cancel", "delete", "watch", "delivered"),
-    *("stats", "release_wakeup", "ping"),
+    *("stats", "set_mode", "purge", "release_wakeup", "ping", "jobs", "dead", "redrive"),
 ):
     setattr(Store, _name, _watched(_name))
 
@@ -144,8 +145,12 @@ class World:
 
     def claim(self, model: str = "digits") -> tuple[Entry, ...]:
         """What waits, claimed by the next wake-up."""
+        return self.store.step(self.lane(model), (), WIDE).entries
+
+    def lane(self, model: str = "digits") -> Lane:
+        """A child with the newest wake-up."""
         token = next((token for name, token in reversed(self.wakeups.sent) if name == model), "")
-        return self.store.step(Lane(model, "n1:1", token), (), WIDE).entries
+        return Lane(model, "n1:1", token)
 
     def finish(self, *done: Outcome, model: str = "digits") -> None:
         self.store.step(Lane(model, "n1:1", ""), done, None)
@@ -171,6 +176,12 @@ class World:
             a, b = inputs["a"], inputs["b"][:, None].astype(np.float32)
             return {"sum": a + b, "product": a * b}
         return {"probabilities": np.full((entry.rows, 10), 0.1, np.float32)}
+
+    def bury(self, model: str = "digits") -> None:
+        """The children of all that waits die, each so often that its job is given up."""
+        while self.store.stats(model).waiting:
+            self.store.step(self.lane(model), (), ClaimLimits(1, 1 << 30))
+            self.store.recover(model, "n1:1", Loss.CHILD)
 
     @contextmanager
     def working(self, model: str = "digits", error: JobError | None = None) -> Iterator[None]:

@@ -21,9 +21,9 @@ local function entry_count(model)
   return count
 end
 
--- Entries that nobody has claimed yet, and reruns.
-local function waiting_count(model)
-  local count = redis.call('LLEN', suspects_key(model))
+-- Entries that may be claimed now; of those that nobody has claimed yet such as are at least so urgent.
+local function waiting_count(model, least)
+  local count = redis.call('LLEN', suspects_key(model)) + redis.call('ZCOUNT', retries_key(model), '-inf', int(now))
   for _, priority in ipairs(PRIORITIES) do
     local stream = queue_key(model, priority)
     local length = redis.call('XLEN', stream)
@@ -31,12 +31,28 @@ local function waiting_count(model)
       local pending = redis.pcall('XPENDING', stream, GROUP)
       count = count + length - (pending.err and 0 or pending[1])
     end
+    if priority == least then break end
   end
   return count
 end
 
 local function ready_children(model)
   return redis.call('ZCOUNT', ready_key(model), '(' .. int(now), '+inf')
+end
+
+-- How long the ready children need for so many entries, as far as is measured.
+local function work_us(model, entries)
+  local entry_us = tonumber(redis.call('HGET', model_key(model), 'entry_us') or '0')
+  return entries * entry_us / math.max(1, ready_children(model))
+end
+
+-- Which bound so many more entries of a model would pass (or 'draining'), and the entries within it; else nil.
+local function passed_bound(model, more, model_bound)
+  local entries = entry_count(model)
+  if redis.call('HGET', model_key(model), 'mode') == 'draining' then return 'draining', entries end
+  if entries + more > tonumber(model_bound) then return 'full', entries end
+  entries = tonumber(redis.call('GET', entries_key()) or '0')
+  if entries + more > settings.queue_max_jobs then return 'full_total', entries end
 end
 
 -- As many wake-ups as the work is worth: another child pays once the entries in the system
@@ -66,12 +82,13 @@ local function ring(model)
   return false
 end
 
--- A token to publish, or false if enough wake-ups are alive: as many as the work is worth, or as could be
--- of use to work that is late. A `sent` slot is the token itself, which ends in its interval; a `running`
+-- A token to publish, or false if the model is paused or enough wake-ups are alive: as many as the work is
+-- worth, or as could be of use to work that is late. A `sent` slot is the token itself, which ends in its interval; a `running`
 -- slot is '@' and the consumer.
 local function wake(model, late)
   local alive = alive_slots(model)
   if alive > 0 and alive >= (late and ready_children(model) or wanted_slots(model)) then return false end
+  if redis.call('HGET', model_key(model), 'mode') == 'paused' then return false end
   if ring(model) then return false end
   local slots, interval = slots_key(model), settings.sent_retry_us
   local lapsed = redis.call('ZRANGEBYSCORE', slots, '-inf', int(now), 'LIMIT', 0, 1)[1] or ''
@@ -105,6 +122,7 @@ local function remove_entries(job_id, model, priority, entry_ids)
   local range = 0
   for entry_id in string.gmatch(entry_ids or '', '[^,]+') do
     acknowledge(model, priority, entry_id)
+    redis.call('ZREM', retries_key(model), priority .. ' ' .. entry_id)
     redis.call('UNLINK', in_key(job_id, range))
     range = range + 1
   end
@@ -137,7 +155,8 @@ local function send_replies()
   end
 end
 
--- Gives a job its final state; its entries are dealt with by the caller.
+-- Gives a job its final state; its entries are dealt with by the caller. One that is `kept` as a dead letter
+-- keeps the outputs of the ranges that are done.
 local function end_job(job_id, model, state, ...)
   local job = job_key(job_id)
   redis.call('HSET', job, 'state', state, 'finished', int(now), ...)
@@ -147,9 +166,11 @@ local function end_job(job_id, model, state, ...)
   if raw[1] then redis.call('PEXPIRE', once_key(raw[1]), settings.record_ttl_ms) end
   local ranges = tonumber(raw[2])
   if ranges == 1 then return end
+  local kept = redis.call('HEXISTS', job, 'kept') == 1
+  local ttl_ms = state == 'succeeded' and settings.result_ttl_ms or kept and settings.record_ttl_ms
   for range = 0, ranges - 1 do  -- the outputs of the first have waited for the last
-    if state == 'succeeded' then
-      redis.call('PEXPIRE', out_key(job_id, range), settings.result_ttl_ms)
+    if ttl_ms then
+      redis.call('PEXPIRE', out_key(job_id, range), ttl_ms)
     else
       redis.call('UNLINK', out_key(job_id, range))
     end
@@ -161,4 +182,39 @@ local function expire_job(job_id, model, channels)
   remove_entries(job_id, model, raw[1], raw[2])
   end_job(job_id, model, 'expired')
   reply(channels, job_id)
+end
+
+-- Adds to a job's history, of which the newest are kept.
+local function remember(job_id, event)
+  local history = cjson.decode(redis.call('HGET', job_key(job_id), 'history') or '[]')
+  if #history >= 50 then table.remove(history, 1) end
+  history[#history + 1] = event
+  redis.call('HSET', job_key(job_id), 'history', cjson.encode(history))
+end
+
+-- A job is given up: it fails and is kept, with the inputs of all that it has not answered, in the dead
+-- letters. The failure is JSON; further fields of the job may follow it.
+local function bury(job_id, model, failure, ...)
+  local raw = redis.call('HMGET', job_key(job_id), 'priority', 'entries', 'reply')
+  local stream, range, kept = queue_key(model, raw[1]), 0, {}
+  for entry_id in string.gmatch(raw[2], '[^,]+') do
+    local entry = redis.call('XRANGE', stream, entry_id, entry_id)[1]
+    if entry then
+      local fields = entry[2]
+      if fields[11] == 'p' then
+        redis.call('SET', in_key(job_id, range), fields[12], 'PX', settings.record_ttl_ms)
+      else
+        redis.call('PEXPIRE', in_key(job_id, range), settings.record_ttl_ms)
+      end
+      acknowledge(model, raw[1], entry_id)
+      redis.call('ZREM', retries_key(model), raw[1] .. ' ' .. entry_id)
+      kept[#kept + 1] = {range, fields[6], fields[8], fields[10]}
+    end
+    range = range + 1
+  end
+  redis.call('HSET', job_key(job_id), 'kept', cjson.encode(kept))
+  end_job(job_id, model, 'failed', 'error', failure, ...)
+  redis.call('ZADD', dead_key(model), int(now), job_id)
+  redis.call('ZREMRANGEBYSCORE', dead_key(model), '-inf', int(now - settings.record_ttl_ms * 1000))
+  reply(raw[3], job_id)
 end

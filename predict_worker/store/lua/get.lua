@@ -1,4 +1,4 @@
--- Read jobs; a queued one past its deadline is expired by the reading.
+-- Read jobs; one past its deadline is expired by the reading.
 -- ARGV: job ids. Returns for each: {its fields…, 'position', n} or {}.
 local answer = {}
 for at = 1, #ARGV do
@@ -7,7 +7,7 @@ for at = 1, #ARGV do
   if not raw[1] then
     answer[#answer + 1] = {}
   else
-    if raw[1] == 'queued' and raw[2] and now > tonumber(raw[2]) then
+    if raw[2] and now > tonumber(raw[2]) and not FINAL[raw[1]] then
       expire_job(id, raw[3], raw[4])
     end
     local fields = redis.call('HGETALL', job_key(id))

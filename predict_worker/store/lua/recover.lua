@@ -3,7 +3,7 @@
 local model, lost, loss = ARGV[1], ARGV[2], ARGV[3]
 
 local function matches(consumer)
-  if consumer == SUSPECTS then return false end
+  if consumer == SUSPECTS or consumer == RETRIES then return false end
   return consumer == lost or (string.sub(lost, -1) == ':' and string.sub(consumer, 1, #lost) == lost)
 end
 

@@ -1,9 +1,10 @@
 -- Publish a finished batch and claim the next one: the only call of a batch.
 -- ARGV: model, consumer, token, entry_us, max_rows (0: give way), max_bytes, 1 if it holds entries that
 --       it claimed before, listen_us (0: do not), number of outcomes, then for each: priority, entry id,
---       job id, range, payload, staged payload or '', facts (JSON), error (JSON) or ''.
+--       job id, range, payload, staged payload or '', facts (JSON), error (JSON) or '', and of an error
+--       that is marked retryable the microseconds until the retry or 'dead', else ''.
 -- Returns {wake-up or '', 1 if the child now listens, {priority, entry id, job id, range, rows, header,
---          payload or false, queue_us, attempt}, …}
+--          payload or false, queue_us, attempt, retries}, …}
 local model, consumer, token = ARGV[1], ARGV[2], ARGV[3]
 local entry_us, max_rows, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local holding, listen_us = ARGV[7] == '1', tonumber(ARGV[8])
@@ -35,27 +36,51 @@ local function keep(job_id, range, ranges, payload, staged)
   end
 end
 
-local function finish(priority, entry_id, job_id, range, payload, staged, facts, failure)
+-- What an error that is marked retryable leads to; false if it is one like any other after all: another
+-- range has failed for good, or the job would be past its deadline.
+local function later(priority, entry_id, job_id, range, facts, failure, retry)
+  local stream = queue_key(model, priority)
+  local held = redis.pcall('XPENDING', stream, GROUP, entry_id, entry_id, 1, consumer)
+  if #held == 0 then return true end  -- taken from this consumer, it runs elsewhere
+  local raw = redis.call('HMGET', job_key(job_id), 'state', 'deadline', 'error', 'attempts')
+  local in_time = not raw[2] or now + (tonumber(retry) or 0) <= tonumber(raw[2])
+  if not raw[1] or FINAL[raw[1]] or raw[3] or not in_time then return false end
+  local told = cjson.decode(failure)
+  remember(job_id, {attempt = tonumber(raw[4]), code = told.code, detail = told.detail, at_us = int(now)})
+  if retry == 'dead' then
+    bury(job_id, model, failure, 'facts', facts)
+  else
+    redis.call('XCLAIM', stream, GROUP, RETRIES, 0, entry_id, 'JUSTID')
+    redis.call('ZADD', retries_key(model), int(now + tonumber(retry)), priority .. ' ' .. entry_id)
+    redis.call('HINCRBY', job_key(job_id), 'retries_' .. range, 1)
+  end
+  return true
+end
+
+local function finish(priority, entry_id, job_id, range, payload, staged, facts, failure, retry)
+  if retry ~= '' and later(priority, entry_id, job_id, range, facts, failure, retry) then return end
   -- Lost on their way, the outputs are computed again: the entry runs anew when its lease has lapsed.
   if staged ~= '' and redis.call('EXISTS', stage_key(staged)) == 0 then return end
   local queued = acknowledge(model, priority, entry_id)
   local raw = redis.call('HMGET', job_key(job_id), 'state', 'left', 'ranges', 'reply', 'deadline',
-    'started', 'attempts', 'error', 'history')
+    'started', 'attempts', 'history')
   local job = {started = raw[6] or int(now), attempts = raw[7] or '1'}
   if not queued or not raw[1] or FINAL[raw[1]] then
     if staged ~= '' then redis.call('UNLINK', stage_key(staged)) end
     return
   end
   redis.call('UNLINK', in_key(job_id, range))
+  if raw[8] then redis.call('ZREM', retries_key(model), priority .. ' ' .. entry_id) end  -- a late answer spares it
   if raw[5] and now > tonumber(raw[5]) then
     if staged ~= '' then redis.call('UNLINK', stage_key(staged)) end
     expire_job(job_id, model, raw[4])
     return
   end
   local ranges = tonumber(raw[3])
+  local before = ranges > 1 and redis.call('HGET', job_key(job_id), 'error')
   if failure == '' then
     keep(job_id, range, ranges, payload, staged)
-  elseif not raw[8] then
+  elseif not before then
     redis.call('HSET', job_key(job_id), 'error', failure)
   end
   local left = tonumber(raw[2])
@@ -63,7 +88,7 @@ local function finish(priority, entry_id, job_id, range, payload, staged, facts,
     redis.call('HINCRBY', job_key(job_id), 'left', -1)
     return
   end
-  local first_failure = raw[8] or failure
+  local first_failure = before or failure
   local state = first_failure == '' and 'succeeded' or 'failed'
   if state == 'succeeded' then
     end_job(job_id, model, state, 'left', 0, 'facts', facts, 'expires', int(now + settings.result_ttl_ms * 1000))
@@ -72,24 +97,26 @@ local function finish(priority, entry_id, job_id, range, payload, staged, facts,
   end
   if raw[4] then
     -- Whole in the message only if it is all there is to say of the job.
-    local whole = ranges == 1 and staged == '' and not raw[9]
+    local whole = ranges == 1 and staged == '' and not raw[8]
     local sent = state == 'succeeded' and payload or nil
     reply(raw[4], job_id, whole and end_frame(job_id, state, job, facts, first_failure, sent))
   end
 end
 
 for outcome = 0, tonumber(ARGV[9]) - 1 do
-  local at = 10 + 8 * outcome
-  finish(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7])
+  local at = 10 + 9 * outcome
+  finish(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
+    ARGV[at + 8])
 end
 
+local seen = redis.call('HMGET', model_key(model), 'entry_us', 'mode')
 if entry_us > 0 then
-  local old = tonumber(redis.call('HGET', model_key(model), 'entry_us') or '0')
+  local old = tonumber(seen[1] or '0')
   redis.call('HSET', model_key(model), 'entry_us', int(old > 0 and 0.8 * old + 0.2 * entry_us or entry_us))
 end
 
-if max_rows == 0 then
-  redis.call('ZREM', slots, mine)
+if max_rows == 0 or seen[2] == 'paused' then
+  if not holding then redis.call('ZREM', slots, mine) end
   local next_token = waiting_count(model) > 0 and wake(model)
   send_replies()
   return {next_token or '', 0}
@@ -106,7 +133,7 @@ end
 
 -- Takes an entry for this consumer, or drops it if its job no longer wants to run.
 local skipped = 0
-local function take(priority, entry, attempt)
+local function take(priority, entry, attempt, retried)
   local fields = entry[2]
   local job_id, range, rows, bytes, header = fields[2], fields[4], fields[6], fields[8], fields[10]
   if fields[1] ~= 'j' or not header or not tonumber(rows) or not tonumber(bytes) then
@@ -122,14 +149,28 @@ local function take(priority, entry, attempt)
     skipped = skipped + 1
     return nil
   end
+  local queued = raw[3]
+  if fields[11] == 'r' then  -- it was redriven
+    local before, since = string.match(fields[12], '^(%d+) (%d+)$')
+    attempt, queued = attempt + tonumber(before), since
+  end
   local started = raw[4] or int(now)
   if not raw[4] then
     redis.call('HSET', job_key(job_id), 'state', 'running', 'started', started, 'attempts', attempt)
   elseif attempt > tonumber(raw[5]) then
     redis.call('HSET', job_key(job_id), 'attempts', attempt)
   end
-  return {priority, entry[1], job_id, range, rows, header, fields[12] or false,
-    int(tonumber(started) - tonumber(raw[3])), attempt}, tonumber(rows), tonumber(bytes)
+  local retries = retried and tonumber(redis.call('HGET', job_key(job_id), 'retries_' .. range) or '0') or 0
+  return {priority, entry[1], job_id, range, rows, header, fields[11] == 'p' and fields[12],
+    int(tonumber(started) - tonumber(queued)), attempt, retries}, tonumber(rows), tonumber(bytes)
+end
+
+-- XCLAIM counts a delivery where its JUSTID form (leases) does not: so deliveries are attempts.
+local function take_back(priority, entry_id, pending)
+  local stream = queue_key(model, priority)
+  local entry = redis.call('XCLAIM', stream, GROUP, consumer, 0, entry_id)[1]
+  if entry then return take(priority, entry, pending[4] + 1, true) end
+  redis.call('XACK', stream, GROUP, entry_id)
 end
 
 local function rerun()
@@ -137,15 +178,9 @@ local function rerun()
     local suspect = redis.call('LPOP', suspects_key(model))
     if not suspect then return nil end
     local priority, entry_id = string.match(suspect, '^(%a+) (.+)$')
-    local stream = queue_key(model, priority)
-    local pending = redis.call('XPENDING', stream, GROUP, entry_id, entry_id, 1, SUSPECTS)[1]
-    if pending then
-      -- XCLAIM counts a delivery where its JUSTID form (leases) does not: so deliveries are attempts.
-      local entry = redis.call('XCLAIM', stream, GROUP, consumer, 0, entry_id)[1]
-      local taken = entry and take(priority, entry, pending[4] + 1)
-      if taken then return taken end
-      if not entry then redis.call('XACK', stream, GROUP, entry_id) end
-    end
+    local pending = redis.call('XPENDING', queue_key(model, priority), GROUP, entry_id, entry_id, 1, SUSPECTS)[1]
+    local taken = pending and take_back(priority, entry_id, pending)
+    if taken then return taken end
   end
 end
 
@@ -170,22 +205,33 @@ local function order()
 end
 
 local claim, read, rows, bytes, more = {'', 0}, 0, 0, 0, false
+local function add(taken, taken_rows, taken_bytes)
+  if taken then
+    claim[#claim + 1] = taken
+    rows, bytes = rows + taken_rows, bytes + taken_bytes
+  end
+  more = rows >= max_rows or bytes >= max_bytes or skipped >= 300
+end
+
 local suspect = rerun()
 if suspect then
   claim[3], more = suspect, true
 else
+  while not more do
+    local member = redis.call('ZRANGEBYSCORE', retries_key(model), '-inf', int(now), 'LIMIT', 0, 1)[1]
+    if not member then break end
+    redis.call('ZREM', retries_key(model), member)
+    local priority, entry_id = string.match(member, '^(%a+) (.+)$')
+    local pending = redis.call('XPENDING', queue_key(model, priority), GROUP, entry_id, entry_id, 1, RETRIES)[1]
+    if pending then add(take_back(priority, entry_id, pending)) end
+  end
   for _, priority in ipairs(order()) do
     local stream = queue_key(model, priority)
     while not more do
       local entry = next_entry(stream)
       if not entry then break end
       read = read + 1
-      local taken, taken_rows, taken_bytes = take(priority, entry, 1)
-      if taken then
-        claim[#claim + 1] = taken
-        rows, bytes = rows + taken_rows, bytes + taken_bytes
-      end
-      more = rows >= max_rows or bytes >= max_bytes or skipped >= 300
+      add(take(priority, entry, 1))
     end
   end
 end

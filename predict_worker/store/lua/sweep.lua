@@ -5,11 +5,11 @@ local expired, reclaimed = 0, 0
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines_key(model), '-inf', int(now), 'LIMIT', 0, 300)) do
   local raw = redis.call('HMGET', job_key(id), 'state', 'reply')
-  if raw[1] == 'queued' then
+  if raw[1] and not FINAL[raw[1]] then
     expire_job(id, model, raw[2])
     expired = expired + 1
   else
-    redis.call('ZREM', deadlines_key(model), id)  -- running: its end is checked when it finishes
+    redis.call('ZREM', deadlines_key(model), id)
   end
 end
 
@@ -19,7 +19,13 @@ for _, priority in ipairs(PRIORITIES) do
   while from and reclaimed < 300 do
     local lapsed = redis.pcall('XPENDING', stream, GROUP, 'IDLE', settings.lease_ms, from, '+', 300)
     for _, pending in ipairs(lapsed) do
-      if pending[2] ~= SUSPECTS then
+      if pending[2] == RETRIES then
+        -- They have no lease either, but a moment.
+        local retried = priority .. ' ' .. pending[1]
+        if not redis.call('ZSCORE', retries_key(model), retried) then
+          redis.call('ZADD', retries_key(model), int(now), retried)
+        end
+      elseif pending[2] ~= SUSPECTS then
         redis.call('ZREM', slots_key(model), '@' .. pending[2])
         lose(model, priority, pending[1], 'node', false)
         reclaimed = reclaimed + 1
@@ -43,6 +49,7 @@ end
 -- Whether something has waited for so long that the measured time of an entry tells nothing: behind
 -- a long batch, or before the first was measured.
 local function late()
+  if redis.call('ZCOUNT', retries_key(model), '-inf', int(now - settings.sent_retry_us)) > 0 then return true end
   local since = int((now - settings.sent_retry_us) / 1000)
   for _, priority in ipairs(PRIORITIES) do
     local stream = queue_key(model, priority)

@@ -29,8 +29,8 @@ with connect.use(world.service), override_settings(PREDICT_WORKER={"ALLOW_ANONYM
     assert submit("digits", DIGIT).state == "queued"
 print(json.dumps(sorted(sys.modules)))
 """
-FORBIDDEN = ("tensorflow", "keras", "ai_edge_litert", "onnxruntime")
-WORKERS_ONLY = ("runtimes", "batch", "registry", "executor", "node", "tasks", "boot")
+FORBIDDEN = ("tensorflow", "keras", "ai_edge_litert", "onnxruntime", "PIL")
+WORKERS_ONLY = ("runtimes", "transforms", "batch", "registry", "executor", "node", "tasks", "boot")
 
 
 def test_serving_imports_no_runtime_and_nothing_of_the_workers() -> None:

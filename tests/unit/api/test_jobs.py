@@ -94,7 +94,8 @@ def test_head_is_get_without_a_body(client: Client, at: str) -> None:
 
 @pytest.mark.parametrize("job_id", [new_job_id(0), new_job_id(7), "x", "0-123", "0-" + "G" * 32, "..", "%00"])
 @pytest.mark.parametrize(
-    ("method", "under"), [("get", ""), ("delete", ""), ("post", "/cancel"), ("get", "/result")]
+    ("method", "under"),
+    [("get", ""), ("delete", ""), ("post", "/cancel"), ("post", "/redrive"), ("get", "/result")],
 )
 def test_an_unknown_job_is_404(client: Client, world: World, job_id: str, method: str, under: str) -> None:
     refused(getattr(client, method)(f"/api/jobs/{job_id}{under}"), 404, "job_not_found")
@@ -127,9 +128,12 @@ def test_paths_outside_the_api_are_the_projects_own(client: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/api/jobs", "POST, OPTIONS"),
+        ("/api/jobs", "GET, POST, HEAD, OPTIONS"),
         ("/api/jobs/x", "GET, DELETE, HEAD, OPTIONS"),
         ("/api/jobs/x/cancel", "POST, OPTIONS"),
+        ("/api/jobs/x/redrive", "POST, OPTIONS"),
+        ("/api/models/x/dead", "GET, HEAD, OPTIONS"),
+        ("/api/models/x/dead/redrive", "POST, OPTIONS"),
         ("/api/jobs/x/result", "GET, HEAD, OPTIONS"),
         ("/api/models", "GET, HEAD, OPTIONS"),
         ("/api/workers", "GET, HEAD, OPTIONS"),

@@ -27,8 +27,8 @@ def test_a_model_shows_what_it_takes_and_gives(client: Client) -> None:
     assert version["in_repository"] is True
     assert version["signatures"] == {
         "serving_default": {
-            "inputs": {"x": {"dtype": "float32", "shape": [-1, 8, 8, 1]}},
-            "outputs": {"probabilities": {"dtype": "float32", "shape": [-1, 10]}},
+            "inputs": {"x": {"dtype": "float32", "shape": [-1, 8, 8, 1], "encoded": None}},
+            "outputs": {"probabilities": {"dtype": "float32", "shape": [-1, 10], "encoded": None}},
         }
     }
     assert (version["artefact"], version["digest"]) == ("saved_model", spec("digits").digest)
@@ -79,6 +79,7 @@ def test_workers_show_their_state(client: Client) -> None:
         "started_at": "2023-11-14T22:13:20.000Z",
         "loads": 1,
         "batches": 0,
+        "error": None,
         "models": [
             {"model": name, "version": "1", "state": "AVAILABLE", "error": None, "load_ms": 12.5}
             for name in ("digits", "pair")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 
 import pytest
 
@@ -77,3 +79,31 @@ def test_more_models_than_there_is_room_for_are_not_counted(loads: Loads) -> Non
             assert die_loading(loads, 0, f"m{number}") == [(0, f"m{number}")]
     assert loads.deaths("m0") == MAX_DEATHS
     assert loads.deaths("m299") == 0
+
+
+def test_loads_take_turns_and_one_that_dies_gives_its_back(loads: Loads) -> None:
+    begun, dies = multiprocessing.Pipe(), multiprocessing.Pipe()
+
+    def other() -> None:
+        with loads.turn():
+            begun[1].send("begun")
+            dies[0].recv()
+            os._exit(1)
+
+    process = multiprocessing.get_context("fork").Process(target=other)
+    process.start()
+    assert begun[0].recv() == "begun"
+    had: list[bool] = []
+
+    def this() -> None:
+        with loads.turn():
+            had.append(process.is_alive())
+
+    thread = threading.Thread(target=this)
+    thread.start()
+    thread.join(0.3)
+    assert had == []
+    dies[1].send("die")
+    process.join(5)
+    thread.join(5)
+    assert had == [False]

@@ -12,13 +12,15 @@ from types import SimpleNamespace
 import pytest
 
 from predict_worker.core.job import JobState, NewJob, RowRange, new_job_id
-from predict_worker.core.ports import ClaimLimits, Lane, Loss
+from predict_worker.core.ports import ClaimLimits, Lane, Loss, ModelEntry
 from predict_worker.node.board import Board
+from predict_worker.node.handover import Handover
 from predict_worker.node.parent import MAX_FAILED_STARTS, Parent, PoolProcess, check_fork
 from predict_worker.node.sweeper import Sweeper
 from predict_worker.store.config import StoreConfig
 from predict_worker.store.memory import MemoryJobStore
 from predict_worker.store.memory_catalogue import MemoryCatalogue, MemoryWakeups
+from tests.unit.world import worker
 
 NODE = "node"
 
@@ -52,7 +54,7 @@ class LostChildren(Sweeper):
 
 @pytest.fixture
 def parent() -> Parent:
-    return Parent(NODE, Board(), MemoryCatalogue(), LostChildren())
+    return Parent(NODE, Board(), MemoryCatalogue(), LostChildren(), Handover(MemoryWakeups(), tuple))
 
 
 def lost(parent: Parent) -> list[tuple[str, Loss]]:
@@ -165,3 +167,50 @@ def test_lapsed_node_is_recovered_by_the_one_that_sweeps() -> None:
     (entry,) = store.step(Lane("digits", "second:12", token), (), ClaimLimits(8, 1000)).entries
     assert entry.attempt == 2
     assert store.get(accepted.job.id).state is JobState.RUNNING
+
+
+# ---------------------------------------------------------------- what exists
+
+
+def test_model_that_leaves_the_repository_is_said_to_be_gone_once(parent: Parent) -> None:
+    catalogue = parent._catalogue
+    parent.publish([ModelEntry("digits", (1,)), ModelEntry("cats", (1,))])
+    parent.publish([ModelEntry("cats", (1,))])
+    cats, digits = catalogue.read().models
+    assert (digits.versions, digits.gone, cats.gone) == ((), True, False)
+    catalogue.publish_models([ModelEntry("digits", (1,))])  # another node has it
+    parent.publish([ModelEntry("cats", (1,))])
+    assert not catalogue.read().models[1].gone
+
+
+def test_label_moves_when_its_target_is_loaded(parent: Parent) -> None:
+    catalogue = parent._catalogue
+
+    def published(target: int) -> tuple[tuple[str, int], ...]:
+        parent.publish([ModelEntry("digits", (1,), (("stable", target),))])
+        return catalogue.read().models[0].labels
+
+    catalogue.beat(worker(("digits", 1)), 60)
+    assert published(1) == published(2) == (("stable", 1),)
+    catalogue.beat(worker(("digits", 1), ("digits", 2)), 60)
+    assert published(2) == published(2) == (("stable", 2),)
+    catalogue.leave("n1:1")
+    assert published(3) == (("stable", 3),), "nobody holds the other either"
+
+
+def test_children_are_killed_at_once_all_or_those_that_do_not_start(parent: Parent) -> None:
+    children = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) for _ in range(2)]
+    try:
+        pool = FakePool([FakeProcess(child.pid, index) for index, child in enumerate(children)])
+        parent.board.starting(1)
+        parent.board.starting(1)
+        parent.kill(pool, failing=True)
+        assert children[1].wait(10) == -9
+        assert children[0].poll() is None
+        parent.kill(pool)  # also those that are no more
+        assert children[0].wait(10) == -9
+        parent.kill(None)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()

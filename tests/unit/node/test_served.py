@@ -21,6 +21,7 @@ def test_where_all_are_served_a_new_model_is_too(tmp_path: Path) -> None:
     assert not served.serves("second")
     add(tmp_path, "second")
     assert served.serves("second")
+    served.scan()
     assert served.names == ("first", "second")
 
 

@@ -1,6 +1,5 @@
 """The model repository on disk."""
 
-import logging
 import os
 from pathlib import Path
 
@@ -90,10 +89,13 @@ def test_a_missing_repository_is_named(tmp_path):
 
 
 def test_the_entry_for_the_catalogue(models):
-    put(models, "m/model.toml", "queue_max_jobs = 5\n[versions]\ncount = 2\n[labels]\nstable = 1\n")
+    labels = "[labels]\nstable = 1\nnext = 4\n[canary]\nnext = 0.5"
+    put(models, "m/model.toml", f"queue_max_jobs = 5\n[versions]\ncount = 2\n{labels}")
     for version in (1, 2, 3):
         put(models, f"m/{version}/model.keras")
-    assert scan(models)["m"].entry == ModelEntry("m", (2, 3), (("stable", 1),), 5, "")
+    found = scan(models)["m"]
+    assert found.entry == ModelEntry("m", (2, 3), (("stable", 1),), 5, "", canary=(("next", 0.5),))
+    assert found.labelled == (1,), "a label that leads nowhere is none"
 
 
 @pytest.mark.parametrize(
@@ -198,15 +200,3 @@ def test_a_version_taken_stays_though_its_files_change(models):
     path.unlink()
     path.parent.rmdir()
     assert repository.scan()[0].wanted == ()
-
-
-def test_sections_without_effect_are_said_once(models, caplog):
-    put(models, "m/1/model.keras")
-    put(models, "m/model.toml", '[transforms]\npre = "decode_image"')
-    repository = ModelRepository(models)
-    with caplog.at_level(logging.WARNING):
-        repository.scan()
-        repository.scan()
-    assert [record.getMessage() for record in caplog.records] == [
-        "model m: these sections of model.toml have no effect: transforms"
-    ]

@@ -30,6 +30,8 @@ class Command(BaseCommand):
             "group": group(four),
             "chord": chord(four, total.s()),
             "rows": chord([predict.s("half", npy(np.ones((1000, 2), np.float32)))], total.s()),
+            "priced": predict.s("priced", [["2.00 SEK", "3.00 SEK"]]),
+            "foreign": predict.s("priced", [["2.00 SEK", "3.00 EUR"]]),
             "unfit": predict.s("half", [[1.0]]),
             "version": predict.s("half", ROW, version=9),
             "astray": predict.s("ghost", ROW).set(queue="celery"),
