@@ -33,9 +33,7 @@ def predict_by(predictor: Predictor | None) -> Predictor | None:
     return before
 
 
-@shared_task(
-    name=PREDICT, ignore_result=False, acks_late=False, throws=(PredictionError,), base=ModelTask
-)
+@shared_task(name=PREDICT, ignore_result=False, acks_late=False, throws=(PredictionError,), base=ModelTask)
 def predict(
     *given: Any,
     model: str | None = None,
