@@ -24,6 +24,6 @@ def server_facts(client: redis.Redis) -> ServerFacts:
     asked: Any = client
     try:
         said = guarded(lambda: {**asked.info("memory"), **asked.info("persistence")})
-    except redis.exceptions.ResponseError as error:  # not permitted to this user
+    except redis.exceptions.RedisError as error:  # not permitted to this user, or no Redis at all
         raise StoreUnavailable(f"Redis refused: {error}") from error
     return ServerFacts(str(said.get("maxmemory_policy", "")), bool(said.get("aof_enabled")))

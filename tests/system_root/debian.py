@@ -7,23 +7,27 @@ import platform
 import subprocess
 from pathlib import Path
 
-CODENAME = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 PACKAGES = ("python3", "python3-venv", "redis-server")
 PYTHON = Path("/usr/bin/python3")
 """The same version as in what :func:`bootstrap` makes."""
 
 
+def codename() -> str:
+    """Of the release that runs here."""
+    return platform.freedesktop_os_release()["VERSION_CODENAME"]
+
+
 def mirror() -> str:
-    """Where apt has this machine's release from."""
+    """Where apt has it from."""
     form = "$(CODENAME) $(COMPONENT) $(REPO_URI)"
     said = subprocess.check_output(
         ["apt-get", "indextargets", "--format", form, "Created-By: Packages"], text=True
     )
     for line in said.splitlines():
         name, component, uri = line.split(maxsplit=2)
-        if (name, component) == (CODENAME, "main"):
+        if (name, component) == (codename(), "main"):
             return _listed(uri)
-    raise LookupError(f"apt knows no {CODENAME} main: {said}")
+    raise LookupError(f"apt knows no {codename()} main: {said}")
 
 
 def _listed(uri: str) -> str:
@@ -36,7 +40,7 @@ def bootstrap(target: Path) -> None:
     """Debian's smallest variant with ``PACKAGES``, of the release that runs here. Takes a minute."""
     include = f"--include={','.join(PACKAGES)}"
     done = subprocess.run(
-        ["debootstrap", "--variant=minbase", include, CODENAME, target, mirror()],
+        ["debootstrap", "--variant=minbase", include, codename(), target, mirror()],
         env={**os.environ, **_proxy()},
         text=True,
         capture_output=True,

@@ -34,7 +34,7 @@ def buildah(*arguments: str) -> str:
 @cache
 def base() -> str:
     """A Debian as small as can be, with Python; and, for these tests alone, a Redis."""
-    return _image("base", _digest(extra=f"{debian.CODENAME} {debian.PACKAGES}"), _bootstrap)
+    return _image("base", _digest(extra=f"{debian.codename()} {debian.PACKAGES}"), _bootstrap)
 
 
 @cache
@@ -83,9 +83,9 @@ def _wheels(lock: Path) -> Path:
 
     What this machine needs to reach an index (a proxy, certificates, another index) stays out of the build.
     """
-    kept = KEPT / f"{lock.stem}-{_digest(lock)}"
+    kept = KEPT / f"{lock.stem}.{_digest(lock)}"
     if not kept.exists():
-        for older in KEPT.glob(f"{lock.stem}-*"):
+        for older in KEPT.glob(f"{lock.stem}.*"):
             shutil.rmtree(older)
         unfinished = KEPT / f".{lock.stem}"
         pip = [sys.executable, "-m", "pip", "--python", str(debian.PYTHON), "download", "--quiet"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -121,6 +123,26 @@ def test_redis_that_is_away_is_a_warning_in_bounded_time(
     assert time.monotonic() - started < 5
     assert messages["W018"].msg.startswith("could not ask Redis: ")
     assert not messages.keys() & {"W013", "W014", "W017"}
+
+
+def test_a_server_that_is_no_redis_is_a_warning(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        messages = deployed.found(REDIS_URL=f"unix://{tmp_path / 's'}")
+        thread.join(5)
+    assert messages["W018"].msg.startswith("could not ask Redis: ")
 
 
 @pytest.mark.parametrize(
