@@ -50,11 +50,11 @@ def test_outputs_expire_before_the_record(open_store: Open, payload: bytes) -> N
 @pytest.mark.parametrize("payload", [b"out", LARGE])
 def test_outputs_of_the_first_ranges_wait_for_the_last(open_store: Open, payload: bytes) -> None:
     """Lifetimes count from the end of the job."""
-    store = open_store(roomier(result_ttl_s=0.3))
+    store = open_store(roomier(result_ttl_s=1.0))
     job_id = submit(store, ranges=(1, 1))
     first, last = claim(store)
     finish(store, answered(first, payload))
-    let_pass(store, 0.35)
+    let_pass(store, 1.1)
     finish(store, answered(last, payload))
     assert store.result(job_id)[1] == (payload, payload)
     eventually(lambda: store.result(job_id)[1] is None)
@@ -130,7 +130,7 @@ def test_delivery_of_what_has_no_outputs_does_nothing(store: JobStore) -> None:
 
 
 def test_dead_letters_go_with_their_record(open_store: Open) -> None:
-    store = open_store(roomier(record_ttl_s=0.1, max_strikes=1))
+    store = open_store(roomier(record_ttl_s=1.0, max_strikes=1))
     submit(store)
     claim_one(store)
     store.recover(MODEL, CHILD, Loss.CHILD)

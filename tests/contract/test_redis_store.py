@@ -159,7 +159,7 @@ def test_outputs_of_a_job_that_is_not_over_have_no_lifetime(
 
 
 def test_inputs_of_a_dead_letter_live_as_long_as_its_record(open_store: Open, backend: RedisBackend) -> None:
-    store = open_store(roomier(record_ttl_s=0.2, max_strikes=1))
+    store = open_store(roomier(record_ttl_s=2.0, max_strikes=1))
     submit(store, payload=LARGE, ranges=(1, 1))
     submit(store, payload=b"small")
     for _ in range(2):

@@ -128,12 +128,12 @@ def test_a_deadline_no_longer_counts(store: JobStore) -> None:
 
 
 def test_redriven_job_does_not_expire_as_the_dead_letter_would_have(open_store: Open) -> None:
-    store = open_store(roomier(record_ttl_s=0.3, max_strikes=1))
+    store = open_store(roomier(record_ttl_s=1.0, max_strikes=1))
     job_id = submit(store, payload=LARGE, idempotency_key="k", fingerprint="f")
     claim_one(store)
     store.recover(MODEL, CHILD, Loss.CHILD)
     store.redrive(job_id)
-    let_pass(store, 0.35)
+    let_pass(store, 1.1)
     assert claim_one(store).payload == LARGE
     assert store.submit(new_job(idempotency_key="k", fingerprint="f")).job.id == job_id
     store.recover(MODEL, CHILD, Loss.CHILD)
