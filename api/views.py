@@ -83,8 +83,10 @@ class ApiView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        # DRF's request holds itself by this: with its inputs it would stay until the next garbage collection.
+        # DRF's request holds itself by the first, Django's view by the second (its alias of get): with the
+        # inputs they would stay until the next garbage collection.
         request.parser_context.clear()
+        vars(self).pop("head", None)
         response["X-Request-ID"] = self.request_id
         if response.status_code != 204:
             response["Content-Length"] = str(len(response.content))  # else the server sends it in chunks
