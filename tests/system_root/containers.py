@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from proj.children import spawn
 from tests.system.stack import until
 from tests.system_root.images import STORAGE, buildah, config
 
@@ -87,7 +89,8 @@ class Container:
     def kill(self) -> None:
         def ended() -> bool:
             for process in self.processes():
-                process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             return self._process is None or self._process.poll() is not None
 
         until(ended, 30, "end of the container")
@@ -95,7 +98,7 @@ class Container:
     def _run(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         line = ["buildah", *STORAGE, "run", *self._options, self.unpacked.id, "--", *command]
         with self.log.open("ab") as log:
-            return subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return spawn(line, output=log)  # buildah passes on that these tests were killed
 
 
 def _of_buildah(process: psutil.Process) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ class Deployment:
         self._unpacked: dict[str, Unpacked] = {}
         self.containers: list[Container] = []
         url = f"http://127.0.0.1:{self._ports['web']}"
-        self.http = httpx.Client(base_url=url, timeout=40, trust_env=False)
+        self._stack = ExitStack()
+        self.http = self._stack.enter_context(httpx.Client(base_url=url, timeout=40, trust_env=False))
         self.users, self._jobs = self.volume("users"), self.volume("jobs")
         self.heartbeats = [self.volume(name) / "heartbeat" for name in ("first", "second")]
 
     def start(self) -> None:
+        images.buildah("rm", "--all")  # what a run that was killed has left
         self.redis = self._redis()
         self.redis.start()
         until(self.redis.healthy, 20, "a healthy Redis")
@@ -62,11 +65,7 @@ class Deployment:
         return "\n".join(f"---- {c.log.name}\n{c.said()[-3000:]}" for c in self.containers if c.log.exists())
 
     def close(self) -> None:
-        self.http.close()
-        for container in reversed(self.containers):
-            container.kill()
-        for unpacked in self._unpacked.values():
-            unpacked.remove()
+        self._stack.close()
 
     def volume(self, name: str) -> Path:
         folder = self._folder / name
@@ -98,7 +97,9 @@ class Deployment:
     def _add(self, image: str, name: str, **how: Any) -> Container:
         if image not in self._unpacked:
             self._unpacked[image] = Unpacked(image)
+            self._stack.callback(self._unpacked[image].remove)
         log = self._folder / f"{name}{len(self.containers)}.log"
         container = Container(self._unpacked[image], log, **how)
+        self._stack.callback(container.kill)
         self.containers.append(container)
         return container
