@@ -36,7 +36,7 @@ def call(request: Request, asked: PredictRequest) -> tuple[Answer, Preference]:
     Raises what :meth:`PredictionService.submit` does, QueueFull where nobody more can wait, LateAnswer.
     """
     preference = prefer.parse(request.META.get("HTTP_PREFER", ""))
-    wait_s = preference.wait_s
+    wait_s: float | None = preference.wait_s
     if wait_s is None:
         wait_s = 0 if preference.respond_async else get_config().max_wait_s
     answer = service().submit(asked, wait_s)

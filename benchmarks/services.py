@@ -106,6 +106,14 @@ def web(application: str, workers: int, threads: int) -> list[str]:
     ]
 
 
+def tutorial_web(application: str, workers: int) -> list[str]:
+    """As tutorials serve it: gunicorn with its default kind of worker."""
+    return [
+        *(sys.executable, "-m", "gunicorn", application, "--workers", str(workers)),
+        *("--bind", "127.0.0.1:{port}", "--log-level", "error"),
+    ]
+
+
 def worker(app: str, children: int) -> list[str]:
     return [sys.executable, "-m", "celery", "-A", app, "worker", "-c", str(children), "-l", "WARNING"]
 

@@ -47,6 +47,7 @@ class Entry:
     payload: bytes | None
     digest: str | None = None  # of that version, if submit knew it
     retries: int = 0  # how many of the attempts before came to a retryable error
+    postponed: int = 0  # how often it was handed back, its model not loaded yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Outcome:
     """What became of one entry: a payload, or an error.
 
     Of an error that is marked retryable either ``retry_in_s`` (the entry runs again so much later) or
-    ``given_up`` (it has, often enough: the job becomes a dead letter).
+    ``given_up`` (it has, often enough: the job becomes a dead letter). ``postponed``: it did not run at
+    all and does so later, which is no retry and no part of its history.
     """
 
     entry: Entry
@@ -67,6 +69,7 @@ class Outcome:
     artefact: str | None = None
     retry_in_s: float | None = None
     given_up: bool = False
+    postponed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

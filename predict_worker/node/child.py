@@ -212,12 +212,12 @@ class Child:
             return Awaited(name)
         return Unavailable(ModelLoadError(self._follower.why_not(name)))
 
-    def _awaited(self, name: str, version: int, retries: int) -> bool:
+    def _awaited(self, name: str, version: int, postponed: int) -> bool:
         """Whether a version that is not loaded here will be, or is elsewhere."""
         if self._follower.awaited(name, version):
             return True
         try:
-            return retries < MAX_ELSEWHERE and version in self._known.index().ready.get(name, {})
+            return postponed < MAX_ELSEWHERE and version in self._known.index().ready.get(name, {})
         except StoreUnavailable:
             return False
 

@@ -34,7 +34,7 @@ class Loaded:
             for entry in entries
             if entry.version is not None
             and entry.version not in loaded
-            and self._awaited(entry.version, entry.retries)
+            and self._awaited(entry.version, entry.postponed)
         }
         outcomes = run_batch(self._resolve, [entry for entry in entries if entry.id not in later])
         self._shadow.ran(self._name, outcomes)
@@ -61,7 +61,8 @@ def _later(entry: Entry, name: str) -> Outcome:
     first_s, longest_s = AWAITED_S
     version = "" if entry.version is None else f", version {entry.version},"
     error = JobError("model_loading", "Model is being loaded", f"{name}{version} was not loaded here yet")
-    return Outcome(entry, error=error, retry_in_s=min(first_s * 2.0 ** min(entry.retries, 10), longest_s))
+    pause_s = min(first_s * 2.0 ** min(entry.postponed, 10), longest_s)
+    return Outcome(entry, error=error, retry_in_s=pause_s, postponed=True)
 
 
 class Unavailable:

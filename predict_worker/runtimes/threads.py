@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+VARIABLES = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+ONE = "TF_NUM_INTEROP_THREADS"
+"""Operations side by side: a child runs one batch at a time, and a second thread that looks for work costs
+more than small models' branches gain. Threads within an operation are what large ones use."""
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -26,6 +29,7 @@ def threads_per_child(children: int) -> int:
 def set_threads(threads: int) -> None:
     """Before the first operation of a library, which reads these variables then. What the
     environment already says stays."""
+    os.environ.setdefault(ONE, "1")
     for name in VARIABLES:
         os.environ.setdefault(name, str(threads))
 

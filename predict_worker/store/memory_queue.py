@@ -77,11 +77,12 @@ class ModelQueue:
         self.suspects[entry.id] = entry
         entry.waits_since = now
 
-    def retry(self, entry: QueuedEntry, at: int) -> None:
+    def retry(self, entry: QueuedEntry, at: int, postponed: bool) -> None:
         self.remove(entry)
         self.retries[entry.id] = entry
         entry.waits_since = entry.retry_at = at
-        entry.retries += 1
+        entry.retries += not postponed
+        entry.postponed += postponed
 
     def remove(self, entry: QueuedEntry) -> bool:
         """Returns whether the entry was still pending: claimed by anyone, or waiting for a rerun."""

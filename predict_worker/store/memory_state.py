@@ -28,6 +28,7 @@ class QueuedEntry:
     consumer: str | None = None
     leased_until: int = 0
     retries: int = 0
+    postponed: int = 0
     retry_at: int = 0
 
 
@@ -104,6 +105,7 @@ class JobRecord:
             payload=self.inputs[entry.range_index],
             digest=self.new.digest,
             retries=entry.retries,
+            postponed=entry.postponed,
         )
 
     def came_out(self, outcome: Outcome) -> None:

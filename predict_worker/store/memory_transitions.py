@@ -198,12 +198,13 @@ class Transitions:
         retry_at = now + int((outcome.retry_in_s or 0.0) * 1e6)
         if record.error is not None or record.overdue(retry_at) or outcome.error is None:
             return False
-        record.failed(outcome.error, now)
+        if not outcome.postponed:
+            record.failed(outcome.error, now)
         if outcome.given_up:
             record.timings = outcome.timings
             self._bury(queue, record, outcome.error, now)
         else:
-            queue.retry(held, retry_at)
+            queue.retry(held, retry_at, outcome.postponed)
         return True
 
     # ------------------------------------------------------------ claims

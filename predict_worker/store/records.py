@@ -57,7 +57,7 @@ def _header(text: bytes) -> tuple[int | None, str | None, bool, str, tuple[str, 
 
 def entry(raw: Sequence[Any], payload: bytes | None) -> Entry:
     """From one row of step.lua's answer."""
-    priority, entry_id, job_id, range_index, rows, header, _, queue_us, attempt, retries = raw
+    priority, entry_id, job_id, range_index, rows, header, _, queue_us, attempt, retries, postponed = raw
     version, digest, pinned, signature_name, outputs = _header(header)
     return Entry(
         id=f"{priority.decode()} {entry_id.decode()}",
@@ -73,6 +73,7 @@ def entry(raw: Sequence[Any], payload: bytes | None) -> Entry:
         queue_ms=int(queue_us) / 1000,
         payload=payload,
         retries=retries,
+        postponed=postponed,
     )
 
 
@@ -89,10 +90,10 @@ def _facts(raw: bytes) -> list[Any]:
     return facts if len(facts) > 3 else [*facts, None, None, None]
 
 
-def retry_us(outcome: Outcome) -> str | int:
+def retry_us(outcome: Outcome) -> str:
     """As step.lua takes it."""
     if outcome.retry_in_s is not None:
-        return int(outcome.retry_in_s * 1e6)
+        return f"{'+' if outcome.postponed else ''}{int(outcome.retry_in_s * 1e6)}"
     return "dead" if outcome.given_up else ""
 
 

@@ -53,6 +53,21 @@ def test_retry_waits_for_its_time_and_then_runs(store: JobStore) -> None:
     assert (job.state, job.attempts, job.error, outputs) == (JobState.SUCCEEDED, 2, None, (b"out",))
 
 
+def test_what_was_postponed_is_no_retry(store: JobStore) -> None:
+    job_id = submit(store)
+    for times in range(3):
+        entry = claim_one(store)
+        assert (entry.attempt, entry.retries, entry.postponed) == (times + 1, 0, times)
+        finish(store, Outcome(entry, error=AWAY, retry_in_s=0.0, postponed=True))
+    finish(store, retried(claim_one(store)))
+    entry = claim_one(store)
+    assert (entry.retries, entry.postponed) == (1, 3)
+    finish(store, given_up(entry))
+    error = store.get(job_id).error
+    assert error is not None
+    assert [attempt["attempt"] for attempt in error.attempts] == [4, 5]
+
+
 def test_job_that_waits_for_its_retry_is_running(store: JobStore) -> None:
     job_id = submit(store)
     finish(store, retried(claim_one(store), 60))

@@ -8,7 +8,7 @@ import pytest
 
 from predict_worker.core.errors import ModelLoadError
 from predict_worker.runtimes.base import parent_imports, runtime_for
-from predict_worker.runtimes.threads import VARIABLES, cores, set_threads, threads_per_child
+from predict_worker.runtimes.threads import ONE, VARIABLES, cores, set_threads, threads_per_child
 
 
 def test_a_kind_without_runtime_is_named():
@@ -59,8 +59,8 @@ def test_a_child_has_a_thread_at_the_least():
 
 
 def test_what_the_environment_says_stays(monkeypatch):
-    for name in VARIABLES:
+    for name in (ONE, *VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     set_threads(2)
-    assert [os.environ.pop(name) for name in VARIABLES] == ["2", "2", "7"]
+    assert [os.environ.pop(name) for name in (ONE, *VARIABLES)] == ["1", "2", "7"]

@@ -24,7 +24,7 @@ local entry_ids = {}
 for entry_id in string.gmatch(raw[4], '[^,]+') do entry_ids[#entry_ids + 1] = entry_id end
 for range = 0, tonumber(raw[6]) - 1 do
   redis.call('PERSIST', kept[range] and in_key(id, range) or out_key(id, range))
-  redis.call('HDEL', job, 'retries_' .. range)
+  redis.call('HDEL', job, 'retries_' .. range, 'postponed_' .. range)
 end
 for _, part in ipairs(parts) do
   -- Its attempts go on from here, and it waits from now on.

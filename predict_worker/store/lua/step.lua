@@ -2,9 +2,9 @@
 -- ARGV: model, consumer, token, entry_us, max_rows (0: give way), max_bytes, 1 if it holds entries that
 --       it claimed before, listen_us (0: do not), number of outcomes, then for each: priority, entry id,
 --       job id, range, payload, staged payload or '', facts (JSON), error (JSON) or '', and of an error
---       that is marked retryable the microseconds until the retry or 'dead', else ''.
+--       that is marked retryable the microseconds until the retry ('+' before: postponed) or 'dead', else ''.
 -- Returns {wake-up or '', 1 if the child now listens, {priority, entry id, job id, range, rows, header,
---          payload or false, queue_us, attempt, retries}, …}
+--          payload or false, queue_us, attempt, retries, postponed}, …}
 local model, consumer, token = ARGV[1], ARGV[2], ARGV[3]
 local entry_us, max_rows, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local holding, listen_us = ARGV[7] == '1', tonumber(ARGV[8])
@@ -45,14 +45,17 @@ local function later(priority, entry_id, job_id, range, facts, failure, retry)
   local raw = redis.call('HMGET', job_key(job_id), 'state', 'deadline', 'error', 'attempts')
   local in_time = not raw[2] or now + (tonumber(retry) or 0) <= tonumber(raw[2])
   if not raw[1] or FINAL[raw[1]] or raw[3] or not in_time then return false end
-  local told = cjson.decode(failure)
-  remember(job_id, {attempt = tonumber(raw[4]), code = told.code, detail = told.detail, at_us = int(now)})
+  local postponed = string.sub(retry, 1, 1) == '+'
+  if not postponed then
+    local told = cjson.decode(failure)
+    remember(job_id, {attempt = tonumber(raw[4]), code = told.code, detail = told.detail, at_us = int(now)})
+  end
   if retry == 'dead' then
     bury(job_id, model, failure, 'facts', facts)
   else
     redis.call('XCLAIM', stream, GROUP, RETRIES, 0, entry_id, 'JUSTID')
     redis.call('ZADD', retries_key(model), int(now + tonumber(retry)), priority .. ' ' .. entry_id)
-    redis.call('HINCRBY', job_key(job_id), 'retries_' .. range, 1)
+    redis.call('HINCRBY', job_key(job_id), (postponed and 'postponed_' or 'retries_') .. range, 1)
   end
   return true
 end
@@ -70,7 +73,9 @@ local function finish(priority, entry_id, job_id, range, payload, staged, facts,
     return
   end
   redis.call('UNLINK', in_key(job_id, range))
-  if raw[8] then redis.call('ZREM', retries_key(model), priority .. ' ' .. entry_id) end  -- a late answer spares it
+  if raw[8] or job.attempts ~= '1' then  -- a late answer spares it
+    redis.call('ZREM', retries_key(model), priority .. ' ' .. entry_id)
+  end
   if raw[5] and now > tonumber(raw[5]) then
     if staged ~= '' then redis.call('UNLINK', stage_key(staged)) end
     expire_job(job_id, model, raw[4])
@@ -160,9 +165,10 @@ local function take(priority, entry, attempt, retried)
   elseif attempt > tonumber(raw[5]) then
     redis.call('HSET', job_key(job_id), 'attempts', attempt)
   end
-  local retries = retried and tonumber(redis.call('HGET', job_key(job_id), 'retries_' .. range) or '0') or 0
+  local counts = retried and redis.call('HMGET', job_key(job_id), 'retries_' .. range, 'postponed_' .. range) or {}
   return {priority, entry[1], job_id, range, rows, header, fields[11] == 'p' and fields[12],
-    int(tonumber(started) - tonumber(queued)), attempt, retries}, tonumber(rows), tonumber(bytes)
+    int(tonumber(started) - tonumber(queued)), attempt, tonumber(counts[1] or '0'), tonumber(counts[2] or '0')},
+    tonumber(rows), tonumber(bytes)
 end
 
 -- XCLAIM counts a delivery where its JUSTID form (leases) does not: so deliveries are attempts.

@@ -28,8 +28,10 @@ class Registry:
         return loaded()[0]
 
 
-def entry(name: str, version: int | None, *, pinned: bool = False, retries: int = 0) -> Entry:
-    return Entry(name, name, 0, 1, version, pinned, "serving_default", (), 1, 0.0, PAYLOAD, retries=retries)
+def entry(name: str, version: int | None, *, pinned: bool = False, postponed: int = 0) -> Entry:
+    return Entry(
+        name, name, 0, 1, version, pinned, "serving_default", (), 1, 0.0, PAYLOAD, postponed=postponed
+    )
 
 
 def no_shadow(name: str) -> None:
@@ -38,7 +40,7 @@ def no_shadow(name: str) -> None:
 
 def served(*entries: Entry, awaited: bool) -> list[Any]:
     registry: Any = Registry()
-    outcomes = Loaded(registry, "m", lambda version, retries: awaited, Shadow(registry, no_shadow)).run(
+    outcomes = Loaded(registry, "m", lambda version, postponed: awaited, Shadow(registry, no_shadow)).run(
         entries
     )
     assert [outcome.entry for outcome in outcomes] == list(entries)
@@ -48,7 +50,7 @@ def served(*entries: Entry, awaited: bool) -> list[Any]:
 def test_job_whose_version_is_awaited_runs_later_and_the_others_now() -> None:
     now, later, any_version = served(entry("a", 1), entry("b", 2), entry("c", None), awaited=True)
     assert (now.version, any_version.version) == (1, 1)
-    assert later.retry_in_s == AWAITED_S[0]
+    assert (later.retry_in_s, later.postponed) == (AWAITED_S[0], True)
     assert (later.error.code, later.error.detail) == (
         "model_loading",
         "m, version 2, was not loaded here yet",
@@ -61,7 +63,7 @@ def test_version_that_nobody_will_have_is_gone_for_who_named_it() -> None:
     assert (other.error, other.version) == (None, 1)
 
 
-@pytest.mark.parametrize(("retries", "pause_s"), [(0, 0.1), (1, 0.2), (5, 3.2), (6, 5.0), (999, 5.0)])
-def test_pauses_grow(retries: int, pause_s: float) -> None:
-    (later,) = Awaited("m").run([entry("a", None, retries=retries)])
+@pytest.mark.parametrize(("postponed", "pause_s"), [(0, 0.1), (1, 0.2), (5, 3.2), (6, 5.0), (999, 5.0)])
+def test_pauses_grow(postponed: int, pause_s: float) -> None:
+    (later,) = Awaited("m").run([entry("a", None, postponed=postponed)])
     assert later.retry_in_s == pause_s
