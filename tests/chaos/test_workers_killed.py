@@ -22,6 +22,10 @@ def serves(stack: Stack, worker: subprocess.Popen[bytes]) -> bool:
     return any(w["state"] == "ready" and w["pid"] in pids for w in stack.workers())
 
 
+def answered(ledger: Ledger, known: int) -> bool:
+    return ledger.counts()["finished"] > known
+
+
 @pytest.mark.timeout(600)
 def test_twenty_workers_are_killed_at_work_and_every_job_ends_once(tmp_path: Path) -> None:
     ledger = Ledger()
@@ -36,7 +40,7 @@ def test_twenty_workers_are_killed_at_work_and_every_job_ends_once(tmp_path: Pat
         callers.start()
         for number in range(KILLS):
             known = ledger.counts()["finished"]
-            until(lambda known=known: ledger.counts()["finished"] > known, 30, "answers")
+            until(partial(answered, ledger, known), 30, "answers")
             victim = workers.pop(0)
             victim.kill()
             victim.wait()
