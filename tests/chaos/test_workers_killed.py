@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.callers import Callers, settle
 from tests.chaos.ledger import Ledger
-from tests.chaos.run import SETTLE_S
+from tests.chaos.run import SETTINGS, SETTLE_S
 from tests.system.models import make_models
 from tests.system.stack import Stack, until
 
@@ -29,7 +29,7 @@ def answered(ledger: Ledger, known: int) -> bool:
 @pytest.mark.timeout(600)
 def test_twenty_workers_are_killed_at_work_and_every_job_ends_once(tmp_path: Path) -> None:
     ledger = Ledger()
-    stack = Stack(tmp_path, make_models(tmp_path / "models"), LOG_LEVEL="WARNING")
+    stack = Stack(tmp_path, make_models(tmp_path / "models"), **SETTINGS)
     try:
         stack.redis.start()
         stack.web()
