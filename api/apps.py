@@ -1,7 +1,13 @@
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class PredictionApiConfig(AppConfig):
     name = __name__.rpartition(".")[0]  # api, or predict_worker_api
     label = "prediction_api"
     verbose_name = "Prediction API"
+
+    def ready(self) -> None:
+        from . import checks  # it needs the models, which are not ready before
+
+        register(checks.check_keys, checks.TAG, deploy=True)

@@ -12,6 +12,7 @@ from predict_worker.conf import get_config
 from predict_worker.core.errors import InvalidRequest, PayloadTooLarge
 
 UNKNOWN_LENGTH = "-1"
+PIECE_BYTES = 4096
 
 # The header's name -> zlib's window bits (https://zlib.net/manual.html, inflateInit2).
 CODINGS: Mapping[str, int] = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -39,7 +40,7 @@ def read_body(request: HttpRequest) -> bytes:
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:
-    declared = int(request.META["CONTENT_LENGTH"])
+    declared = int(request.META.get("CONTENT_LENGTH") or 0)
     if declared > limit:
         raise _too_large(limit, f"{declared} bytes")
     parts, left = [], limit + 1
@@ -55,24 +56,25 @@ def _read(request: HttpRequest, limit: int) -> bytes:
 
 
 def _inflate(raw: bytes, coding: str, limit: int) -> bytes:
-    inflated = b""
-    rest = raw
-    while rest or not inflated:  # a gzip file may have several members
+    view, at, parts, left = memoryview(raw), 0, list[bytes](), limit
+    while at < len(view) or not parts:  # a gzip file may have several members
         # "deflate" is zlib's format, but some clients send the bare one.
-        bare = coding == "deflate" and rest[:1] and (rest[0] & 0x0F != 8)
+        bare = coding == "deflate" and at < len(view) and (view[at] & 0x0F != 8)
         stream = zlib.decompressobj(-15 if bare else CODINGS[coding])
-        try:
-            inflated += stream.decompress(rest, limit + 1 - len(inflated))
-        except zlib.error as error:
-            raise InvalidRequest("body", f"{coding} data", str(error)) from None
-        if len(inflated) > limit:
-            raise _too_large(limit, "more once inflated")
-        if not stream.eof:
-            raise InvalidRequest("body", f"complete {coding} data", "data that ends early")
-        rest = stream.unused_data
-        if not rest:
-            break
-    return inflated
+        while not stream.eof:
+            # In pieces: what follows a member is copied at its end, and there may be a million members.
+            piece = view[at : at + PIECE_BYTES]
+            if not piece:
+                raise InvalidRequest("body", f"complete {coding} data", "data that ends early")
+            try:
+                parts.append(stream.decompress(piece, left + 1))
+            except zlib.error as error:
+                raise InvalidRequest("body", f"{coding} data", str(error)) from None
+            left -= len(parts[-1])
+            if left < 0:
+                raise _too_large(limit, "more once inflated")
+            at += len(piece) - len(stream.unused_data)
+    return b"".join(parts)
 
 
 def _too_large(limit: int, got: str) -> PayloadTooLarge:

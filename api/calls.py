@@ -20,6 +20,7 @@ from predict_worker.core.job import JobState
 from predict_worker.service import Answer, PredictRequest
 
 from . import prefer
+from .admission import submit
 from .prefer import Preference
 
 
@@ -33,20 +34,22 @@ class LateAnswer(PredictionError):
 def call(request: Request, asked: PredictRequest) -> tuple[Answer, Preference]:
     """The final job, or with ``respond-async`` perhaps one that still runs.
 
-    Raises what :meth:`PredictionService.submit` does, QueueFull where nobody more can wait, LateAnswer.
+    Raises what :func:`.admission.submit` does, QueueFull where nobody more can wait, LateAnswer.
     """
     preference = prefer.parse(request.META.get("HTTP_PREFER", ""))
     wait_s: float | None = preference.wait_s
     if wait_s is None:
         wait_s = 0 if preference.respond_async else get_config().max_wait_s
-    answer = service().submit(asked, wait_s)
+    answer = submit(request, asked, wait_s)
     if answer.job.state.final or preference.respond_async:
         return answer, preference
     with suppress(PredictionError):  # it has ended meanwhile, or the store is away
         service().cancel(answer.job.id, asked.owner)
-    if answer.waited_s is None:
+    if answer.waited_s is None and wait_s > 0:
         raise QueueFull("no waiting place is free; Prefer: respond-async makes a job of it")
-    raise LateAnswer(f"no result within {answer.waited_s:.0f} s; Prefer: respond-async makes a job of it")
+    raise LateAnswer(
+        f"no result within {answer.waited_s or 0:.0f} s; Prefer: respond-async makes a job of it"
+    )
 
 
 def outputs(answer: Answer) -> dict[str, Array]:

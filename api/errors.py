@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +23,8 @@ STATUS: Mapping[str, int] = {
     "payload_too_large": 413,
     "model_not_found": 404,
     "job_not_found": 404,
+    "endpoint_not_found": 404,
+    "delivery_not_found": 404,
     "version_not_ready": 409,
     "job_conflict": 409,
     "result_not_ready": 409,
@@ -34,6 +36,10 @@ STATUS: Mapping[str, int] = {
     "deadline_unreachable": 503,
     "model_draining": 503,
     "store_unavailable": 503,
+    "too_many_streams": 503,
+    "model_not_ready": 503,
+    "not_offered": 501,
+    "late_answer": 504,
 }
 """HTTP status by error code; any other code is 500."""
 
@@ -53,10 +59,7 @@ class Problem:
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """Django REST framework's hook, set on our views only. Every exception becomes a problem."""
     view = context["view"]
-    problem = _problem(error)
-    allow = {"Allow": ", ".join(view.allowed_methods)} if problem.status == 405 else {}
-    if problem.status >= 500 and problem.status != 503:
-        log.error("request %s failed: %s", view.request_id, error, exc_info=error)
+    problem = problem_of(error, view)
     body = {
         "type": f"urn:predict-worker:{problem.code}",
         "title": problem.title,
@@ -71,8 +74,18 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
         dumps(body),
         status=problem.status,
         content_type="application/problem+json",
-        headers={"Cache-Control": "no-store", **allow, **problem.headers},
+        headers={"Cache-Control": "no-store", **problem.headers},
     )
+
+
+def problem_of(error: Exception, view: Any) -> Problem:
+    """What an error is to HTTP, in whichever dialect it is told; the log has those that are our own."""
+    problem = _problem(error)
+    if problem.status == 405:
+        return replace(problem, headers={**problem.headers, "Allow": ", ".join(view.allowed_methods)})
+    if problem.status >= 500 and problem.status not in (501, 503, 504):
+        log.error("request %s failed: %s", view.request_id, error, exc_info=error)
+    return problem
 
 
 def _problem(error: Exception) -> Problem:

@@ -35,8 +35,11 @@ class Preference:
 NO_PREFERENCE = Preference()
 
 
-def parse(header: str) -> Preference:
-    """What is malformed or unknown is ignored; of one preference given twice the first counts."""
+def parse(header: str, bare_wait_s: int | None = None) -> Preference:
+    """What is malformed or unknown is ignored; of one preference given twice the first counts.
+
+    ``bare_wait_s`` is what ``wait`` without a number means, if anything.
+    """
     if not header or len(header) > MAX_LENGTH:
         return NO_PREFERENCE
     wait_s: int | None = None
@@ -48,7 +51,7 @@ def parse(header: str) -> Preference:
             respond_async = True
         elif name == "wait" and not seen_wait:
             seen_wait = True
-            wait_s = int(value) if _SECONDS.match(value) else None
+            wait_s = (int(value) if _SECONDS.match(value) else None) if value else bare_wait_s
     return Preference(wait_s, respond_async)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import BaseAuthentication
@@ -22,6 +22,7 @@ from predict_worker.codec import dumps
 from .auth import ConfiguredAuthentication, OwnersOnly
 from .body import admit_chunked
 from .errors import exception_handler
+from .keys.scopes import Scope
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 
@@ -37,6 +38,18 @@ class JsonRenderer(BaseRenderer):
         return dumps(data)
 
 
+class UnreadParser(BaseParser):
+    """Leaves any body where it is: for views that take none or read it themselves. Whoever looks for a CSRF
+    token in a form (session authentication) finds an empty one, and the token's header counts."""
+
+    media_type = "*/*"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
+    ) -> dict[str, Any]:
+        return {}
+
+
 class ByMediaType(BaseContentNegotiation):
     """A body is read as its Content-Type says; answers have one form, whatever ``Accept`` says."""
 
@@ -44,7 +57,7 @@ class ByMediaType(BaseContentNegotiation):
         given = request.content_type.partition(";")[0].strip().lower()
         of_kind = f"{given.partition('/')[0]}/*"
         for parser in parsers:
-            if parser.media_type in (given, of_kind):
+            if parser.media_type in (given, of_kind, UnreadParser.media_type):
                 return parser
         known = ", ".join(str(parser.media_type) for parser in parsers)
         raise UnsupportedMediaType(given, f"Content-Type {given!r} is none of {known}")
@@ -62,12 +75,14 @@ class ApiView(APIView):
     authentication_classes: Sequence[type[BaseAuthentication]] = (ConfiguredAuthentication,)
     permission_classes: Sequence[type[BasePermission]] = (OwnersOnly,)
     throttle_classes = ()
-    parser_classes: Sequence[type[BaseParser]] = ()
+    parser_classes: Sequence[type[BaseParser]] = (UnreadParser,)
     renderer_classes = (JsonRenderer,)
     content_negotiation_class = ByMediaType
     metadata_class = None
     versioning_class = None
+    scope: Scope | None = None  # what a caller needs, where it does not follow from the method
     request_id = ""
+    rate_headers: Mapping[str, str] = {}
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -88,7 +103,9 @@ class ApiView(APIView):
         request.parser_context.clear()
         vars(self).pop("head", None)
         response["X-Request-ID"] = self.request_id
-        if response.status_code != 204:
+        for name, value in self.rate_headers.items():
+            response[name] = value
+        if response.status_code != 204 and not response.streaming:
             response["Content-Length"] = str(len(response.content))  # else the server sends it in chunks
         return response
 

@@ -1,7 +1,7 @@
 """Celery's door: what happens when a worker starts, forks, ticks and stops.
 
 Imported by workers only (Celery's ``imports`` setting names it), before the worker's steps are built.
-A worker whose ``-Q`` names no model is a project's own affair: nothing here touches it.
+A worker whose ``-Q`` names neither a model nor ``hooks`` is a project's own affair: nothing here touches it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from celery import bootsteps, current_app, signals
 from celery.worker import state
 from kombu import Queue
 
-from . import tasks  # noqa: F401  registers the task
+from . import (
+    delivering,
+    tasks,  # noqa: F401  registers the tasks
+)
 from .node import local
 from .node.heartbeat import Heartbeat
 from .node.parent import Parent, check_fork, import_libraries
 from .node.served import Served
-from .wakeup import QUEUE_PREFIX, queue_name
+from .wakeup import HOOKS_QUEUE, QUEUE_PREFIX, queue_name
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +46,14 @@ class Node:
 
 @signals.celeryd_init.connect(weak=False)
 def read_options(instance: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
-    """``-Q`` names the models to serve; without it every model of the repository is served."""
+    """``-Q`` names the models to serve, or webhooks to deliver; without it all is done for every model of the
+    repository."""
     chosen = (options or {}).get("queues")
     names = [q.strip() for q in chosen.split(",")] if isinstance(chosen, str) else chosen
     models = [n.removeprefix(QUEUE_PREFIX) for n in names or () if n.startswith(QUEUE_PREFIX)]
+    if not names or HOOKS_QUEUE in names:
+        for signal, receiver in HOOKS_RECEIVERS:
+            signal.connect(receiver, weak=False)
     if names and not models:
         return
     Node.served = Served.only(models) if names else Served.all()
@@ -82,6 +89,22 @@ def _select(name: str) -> None:
     queue = queues[name] if name in queues else Queue(name, routing_key=name)
     queue.no_ack = True
     queues.select_add(queue)
+
+
+def take_deliveries(**_: Any) -> None:
+    _select(HOOKS_QUEUE)
+
+
+def watch_deliveries(**_: Any) -> None:
+    delivering.watch()
+
+
+def end_deliveries(**_: Any) -> None:
+    delivering.stop()
+
+
+def leave_deliveries(**_: Any) -> None:
+    delivering.unwatch()
 
 
 def check_before_fork(**_: Any) -> None:
@@ -171,6 +194,12 @@ def leave(**_: Any) -> None:
     Node.parent.leave()
 
 
+HOOKS_RECEIVERS = (
+    (signals.worker_init, take_deliveries),
+    (signals.worker_ready, watch_deliveries),
+    (signals.worker_process_shutdown, end_deliveries),
+    (signals.worker_shutting_down, leave_deliveries),
+)
 RECEIVERS = (
     (signals.worker_init, prepare_parent),
     (signals.worker_before_create_process, check_before_fork),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 from .core.errors import InvalidConfig
+from .core.rates import EXAMPLE, NONE, Rate, parse_rates
+from .webhooks.guard import Guard
+from .webhooks.schedule import RETRIES, parse_retries
 
 SETTING = "PREDICT_WORKER"
 UNPREFIXED = frozenset({"REDIS_URL", "MODEL_REPOSITORY"})
@@ -34,6 +37,7 @@ class Config:
     buckets: int = 1  # how many cluster slots the jobs spread over
     max_wait_s: float = 60.0  # the longest that a request may wait for its result
     max_waiters: int = 64  # requests waiting at once, per web process
+    max_streams: int = 8  # of events, per web process: under WSGI each holds a thread
     result_ttl_s: int = 3600
     delivered_ttl_s: int = 300  # outputs that a waiter has received
     record_ttl_s: int = 86400
@@ -48,6 +52,12 @@ class Config:
     heartbeat_file: str = ""  # that a worker touches while it is well
     allow_python_models: bool = False
     allow_anonymous: bool = False
+    public_url: str = ""  # of the web as receivers of webhooks reach it
+    webhook_allow: Guard = field(default_factory=Guard)  # what is not on the public internet
+    webhook_retries_s: tuple[float, ...] = parse_retries(RETRIES)  # pauses between attempts
+    webhook_timeout_s: float = 20.0
+    webhook_max_pending: int = 100_000  # deliveries that are not over
+    rate_limit: tuple[Rate, ...] = ()  # of each owner, unless its API key says otherwise
 
 
 @cache
@@ -57,16 +67,16 @@ def get_config() -> Config:
     Raises InvalidConfig, which names the setting, for an unknown key or an impossible value.
     """
     given: Mapping[str, Any] = from_settings(SETTING, {})
-    known = {field.name.upper(): field for field in fields(Config)}
+    known = {each.name.upper(): each for each in fields(Config)}
     if unknown := sorted(given.keys() - known.keys()):
         raise InvalidConfig(f"{SETTING}[{unknown[0]!r}]: expected one of {', '.join(known)}")
     values: dict[str, Any] = {"model_repository": Path(from_settings("BASE_DIR", "")) / "models"}
-    for key, field in known.items():
+    for key, known_field in known.items():
         variable = key if key in UNPREFIXED else f"{SETTING}_{key}"
         if key in given:
-            values[field.name] = _converted(f"{SETTING}[{key!r}]", str(field.type), given[key])
+            values[known_field.name] = _converted(f"{SETTING}[{key!r}]", str(known_field.type), given[key])
         elif text := os.environ.get(variable):  # an empty variable is an unset one
-            values[field.name] = _converted(variable, str(field.type), text)
+            values[known_field.name] = _converted(variable, str(known_field.type), text)
     config = Config(**values)
     _check(config)
     return config
@@ -110,12 +120,19 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def _rates(value: Any) -> tuple[Rate, ...]:
+    return parse_rates(_text(value))
+
+
 CONVERSIONS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "str": ("text", _text),
     "Path": ("a path", Path),
     "int": ("a whole number", _integer),
     "float": ("a number", _number),
     "bool": ("true or false", _flag),
+    "Guard": ("host names, addresses and networks", lambda value: Guard.allowing(_text(value))),
+    "tuple[float, ...]": ("numbers of seconds", lambda value: parse_retries(_text(value))),
+    "tuple[Rate, ...]": (f"rates {EXAMPLE}, or {NONE}", _rates),
 }
 
 
@@ -132,6 +149,9 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "buckets": (1, 16384),
     "max_wait_s": (0, 3600),
     "max_waiters": (0, 100_000),
+    "max_streams": (0, 100_000),
+    "webhook_timeout_s": (1, 30),
+    "webhook_max_pending": (0, 10**9),
     "result_ttl_s": (1, 10**9),
     "delivered_ttl_s": (1, 10**9),
     "record_ttl_s": (1, 10**9),
@@ -156,5 +176,7 @@ def _check(config: Config) -> None:
     if not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
         # What was given may hold a password: it is not shown.
         raise InvalidConfig("REDIS_URL: expected redis://, rediss:// or unix://")
+    if config.public_url and not re.fullmatch(r"https?://[\x21-\x7e]{1,200}", config.public_url):
+        raise InvalidConfig(f"PUBLIC_URL: expected http://… or https://…, got {config.public_url!r}")
     if config.record_ttl_s < config.result_ttl_s:
         raise InvalidConfig(f"RECORD_TTL_S: expected RESULT_TTL_S or more, got {config.record_ttl_s}")

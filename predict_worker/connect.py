@@ -54,7 +54,14 @@ def build(config: Config) -> PredictionService:
 
 def limits(config: Config) -> Limits:
     delivered_ttl_s = min(config.delivered_ttl_s, config.result_ttl_s)
-    return Limits(config.buckets, config.max_body_bytes, config.max_wait_s, delivered_ttl_s)
+    return Limits(
+        config.buckets,
+        config.max_body_bytes,
+        config.max_wait_s,
+        delivered_ttl_s,
+        config.max_streams,
+        config.webhook_allow,
+    )
 
 
 def store_config(config: Config) -> StoreConfig:
@@ -65,6 +72,9 @@ def store_config(config: Config) -> StoreConfig:
         queue_max_jobs=config.queue_max_jobs,
         max_strikes=config.max_strikes,
         lease_s=config.lease_s,
+        max_deliveries=config.webhook_max_pending,
+        # As long as one may be pending, and what has come to an end is kept.
+        deliveries_ttl_s=1.5 * sum(config.webhook_retries_s) + 86400 + config.record_ttl_s,
     )
 
 

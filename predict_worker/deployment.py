@@ -40,7 +40,7 @@ def check_anonymous(app_configs: Any, **_: Any) -> list[CheckMessage]:
     config = known_config()
     if config is None or not config.allow_anonymous or from_settings("DEBUG", False):
         return []
-    hint = "Unset it, and let REST_FRAMEWORK's DEFAULT_AUTHENTICATION_CLASSES decide who may ask."
+    hint = "Unset it: then API keys and REST_FRAMEWORK's DEFAULT_AUTHENTICATION_CLASSES decide who may ask."
     return [_warning("W007", "ALLOW_ANONYMOUS lets anybody ask, and pause models", hint)]
 
 

@@ -13,7 +13,7 @@ from .core.errors import PredictionError, QueueFull, StoreUnavailable
 from .core.job import JobError
 from .core.ports import Claim, ClaimLimits, Entry, JobStore, Lane, Loss, Outcome, Wakeups
 from .core.spec import BatchPolicy
-from .core.wake import wake
+from .core.wake import wake, wake_hooks
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ class Executor:
             self._settle(lane, done)
             return Claim()
         sent = wake(self._store, self._wakeups, lane.model, claim.wakeup)
+        wake_hooks(self._wakeups, claim.hooks_wakeup)
         return replace(claim, wakeup=None) if sent else claim
 
     def _listen(self, lane: Lane) -> str | None:
@@ -162,6 +163,7 @@ class Executor:
                 self._store.recover(lane.model, lane.consumer, Loss.HANDBACK)
                 for token in (claim.wakeup, *self._store.sweep(lane.model).wakeups):
                     wake(self._store, self._wakeups, lane.model, token)
+                wake_hooks(self._wakeups, claim.hooks_wakeup)
                 return
             except (StoreUnavailable, QueueFull):
                 continue

@@ -40,13 +40,16 @@ def submit(
     priority: str = Priority.NORMAL,
     deadline_s: float | None = None,
     metadata: Mapping[str, Any] | None = None,
+    webhook: str | None = None,
+    webhook_events: Sequence[str] | None = None,
     owner: str = "",
 ) -> Job:
     """Queue a prediction.
 
     ``inputs``: an array (or nested lists, or the bytes of a ``.npy`` file, or a list of the bytes of images,
     one a row) with the batch dimension for a model of one input, else a mapping by input name; or
-    ``instances``, one row each. Raises PredictionError's kinds.
+    ``instances``, one row each. ``webhook``: a URL that is told of the job's end
+    (docs/webhooks.md). Raises PredictionError's kinds.
     """
     request = PredictRequest(
         ModelRef(model, version, label),
@@ -57,6 +60,8 @@ def submit(
         deadline_s=deadline_s,
         metadata=metadata or {},
         owner=owner,
+        webhook=webhook,
+        webhook_events=None if webhook_events is None else tuple(webhook_events),
     )
     return service().submit(request).job
 

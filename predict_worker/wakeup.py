@@ -13,7 +13,9 @@ from .core.spec import MODEL_NAME
 
 RUN_BATCHES = "predict_worker.run_batches"
 PREDICT = "predict_worker.predict"
+DELIVER = "predict_worker.deliver"
 QUEUE_PREFIX = "model."
+HOOKS_QUEUE = "hooks"
 
 
 class ModelTask(Task[..., Any]):
@@ -44,12 +46,18 @@ class CeleryWakeups:
         self._app = app
 
     def send(self, model: str, token: str) -> None:
+        self._send(RUN_BATCHES, queue_name(model), model, token)
+
+    def send_hooks(self, token: str) -> None:
+        self._send(DELIVER, HOOKS_QUEUE, token)
+
+    def _send(self, task: str, queue: str, *arguments: str) -> None:
         app: Any = self._app or current_app
         try:
             app.send_task(
-                RUN_BATCHES,
-                args=(model, token),
-                queue=queue_name(model),
+                task,
+                args=arguments,
+                queue=queue,
                 ignore_result=True,
                 delivery_mode="transient",
                 argsrepr="-",

@@ -10,13 +10,15 @@ from rest_framework.request import Request
 from predict_worker.connect import service
 from predict_worker.core.errors import StoreUnavailable
 
+from ..auth import StaffOnly, may_use
 from ..views import ApiView, json_response
 from . import render
 
 
 class Models(ApiView):
     def get(self, request: Request) -> HttpResponse:
-        return json_response({"models": [render.summary(model) for model in service().models()]})
+        seen = [model for model in service().models() if may_use(request, model.entry.name)]
+        return json_response({"models": [render.summary(model) for model in seen]})
 
 
 class OneModel(ApiView):
@@ -28,5 +30,7 @@ class OneModel(ApiView):
 
 
 class Workers(ApiView):
+    permission_classes = (StaffOnly,)
+
     def get(self, request: Request) -> HttpResponse:
         return json_response({"workers": [render.worker_object(worker) for worker in service().workers()]})

@@ -18,7 +18,7 @@ from .paging import answered, asked
 class Dead(ApiView):
     def get(self, request: Request, name: str) -> HttpResponse:
         query = asked(request, "limit", "cursor")
-        return answered(service().backlog.dead(name, scope_of(request), query.limit, query.cursor))
+        return answered(service().backlog.dead(name, scope_of(request, name), query.limit, query.cursor))
 
 
 class RedriveAll(ApiView):
@@ -26,7 +26,7 @@ class RedriveAll(ApiView):
 
     def post(self, request: Request, name: str) -> HttpResponse:
         query = asked(request, "cursor")
-        done = service().backlog.redrive_all(name, scope_of(request), query.cursor)
+        done = service().backlog.redrive_all(name, scope_of(request, name), query.cursor)
         body = {"redriven": done.job_ids, "gone": done.gone, "cursor": done.cursor or None}
         return json_response(body, 202)
 

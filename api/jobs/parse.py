@@ -19,7 +19,7 @@ from predict_worker.service import PredictRequest
 FIELDS = frozenset(
     {
         *("model", "version", "label", "signature_name", "inputs", "instances"),
-        *("outputs", "priority", "deadline_s", "metadata"),
+        *("outputs", "priority", "deadline_s", "metadata", "webhook", "webhook_events"),
     }
 )
 _VERSION = re.compile(r"[0-9]{1,18}\Z")
@@ -38,7 +38,7 @@ def predict_request(fields: Any, *, owner: str, request_id: str, key_header: str
         ref=_model_ref(fields),
         inputs=_inputs(fields),
         signature_name=_text(fields, "signature_name", DEFAULT_SIGNATURE),
-        outputs=_outputs(fields),
+        outputs=_names(fields, "outputs", "output"),
         priority=_priority(fields),
         deadline_s=_deadline_s(fields),
         metadata=_metadata(fields),
@@ -46,6 +46,8 @@ def predict_request(fields: Any, *, owner: str, request_id: str, key_header: str
         fingerprint="" if key is None else _fingerprint(fields),
         owner=owner,
         request_id=request_id,
+        webhook=_text(fields, "webhook") if "webhook" in fields else None,
+        webhook_events=_names(fields, "webhook_events", "event") or None,
     )
 
 
@@ -76,15 +78,15 @@ def _inputs(fields: Mapping[str, Any]) -> RawInputs:
     return Columnar(inputs)
 
 
-def _outputs(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    outputs = fields.get("outputs", _ABSENT)
-    if outputs is _ABSENT:
+def _names(fields: Mapping[str, Any], field: str, named: str) -> tuple[str, ...]:
+    names = fields.get(field, _ABSENT)
+    if names is _ABSENT:
         return ()
-    if not isinstance(outputs, list) or not outputs or not all(isinstance(n, str) and n for n in outputs):
-        raise InvalidRequest("outputs", "a list of at least one output's name", describe(outputs))
-    if len(set(outputs)) != len(outputs):
-        raise InvalidRequest("outputs", "each name once", describe(outputs))
-    return tuple(outputs)
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
+        raise InvalidRequest(field, f"a list of at least one {named}'s name", describe(names))
+    if len(set(names)) != len(names):
+        raise InvalidRequest(field, "each name once", describe(names))
+    return tuple(names)
 
 
 def _priority(fields: Mapping[str, Any]) -> Priority:

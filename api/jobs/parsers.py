@@ -16,8 +16,9 @@ from predict_worker.codec.from_json import describe
 from predict_worker.conf import get_config
 from predict_worker.core.errors import InvalidRequest
 
+from .. import json_text
 from ..body import read_body
-from . import forms, json_text
+from . import forms
 from .texts import Fields, typed_fields
 
 

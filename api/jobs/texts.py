@@ -7,14 +7,14 @@ from typing import Any
 
 from predict_worker.core.errors import InvalidRequest
 
-from . import json_text
+from .. import json_text
 
 Fields = dict[str, Any]
 
 
 def typed_fields(given: Iterable[tuple[str, Sequence[str]]]) -> Fields:
-    """In the types that JSON would give them, from names with all their values: ``outputs`` is a list
-    separated by commas. Raises InvalidRequest."""
+    """In the types that JSON would give them, from names with all their values: ``outputs`` and
+    ``webhook_events`` are lists separated by commas. Raises InvalidRequest."""
     fields: Fields = {}
     for name, values in given:
         if len(values) > 1 or name in fields:
@@ -27,7 +27,7 @@ def typed_fields(given: Iterable[tuple[str, Sequence[str]]]) -> Fields:
 
 def _typed(name: str, text: str) -> Any:
     match name:
-        case "outputs":
+        case "outputs" | "webhook_events":
             return text.split(",")
         case "metadata":
             return json_text.loads(text.encode(), name)

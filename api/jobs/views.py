@@ -12,9 +12,11 @@ from rest_framework.request import Request
 from predict_worker.codec import join_ranges, write_npy
 from predict_worker.connect import service
 from predict_worker.core.errors import InvalidRequest
+from predict_worker.job_object import outputs_object
 from predict_worker.service import Answer
 
 from .. import prefer
+from ..admission import submit
 from ..auth import owner_of
 from ..views import ApiView, json_response
 from . import forms, parse, render
@@ -38,7 +40,7 @@ class Jobs(ApiView):
             request_id=self.request_id,
             key_header=request.META.get("HTTP_IDEMPOTENCY_KEY"),
         )
-        answer = service().submit(predict_request, preference.wait_s or 0)
+        answer = submit(request, predict_request, preference.wait_s or 0)
         return render.answered(answer, preference, service())
 
 
@@ -78,7 +80,7 @@ class Result(ApiView):
         answer = service().result(job_id, owner_of(request))
         payloads = answer.payloads or ()
         if form == "application/json":
-            return json_response({"outputs": render.outputs_object(payloads)}, headers={"Vary": "Accept"})
+            return json_response({"outputs": outputs_object(payloads)}, headers={"Vary": "Accept"})
         outputs = join_ranges(payloads)
         if len(outputs) != 1:
             raise NotAcceptable(f"a .npy file holds one output, this job has {', '.join(outputs)}")

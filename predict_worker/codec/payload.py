@@ -51,7 +51,7 @@ def pack(arrays: Mapping[str, Array]) -> bytes:
     key: list[tuple[str, str, tuple[int, ...], int]] = []
     for name, array in arrays.items():
         dtype = dtype_name(array)
-        blob = _string_bytes(array) if dtype == STRING else array
+        blob = string_bytes(array) if dtype == STRING else array
         if dtype != STRING and not array.flags.c_contiguous:
             blob = array.tobytes()
         blobs.append(blob)
@@ -68,7 +68,8 @@ def _header(key: tuple[tuple[str, str, tuple[int, ...], int], ...]) -> bytes:
     return MAGIC + _LENGTH.pack(len(text)) + text
 
 
-def _string_bytes(array: Array) -> bytes:
+def string_bytes(array: Array) -> bytes:
+    """Each element with its length before it, in row-major order. Raises TypeError for what is no string."""
     parts: list[bytes] = []
     for element in array.reshape(-1).tolist():
         if type(element) is not bytes:
@@ -93,7 +94,7 @@ def unpack(payload: bytes) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     for name, dtype, shape, length in pieces:
         if dtype is None:
-            arrays[name] = _strings(payload[offset : offset + length], shape)
+            arrays[name] = read_strings(payload[offset : offset + length], shape)
         else:
             arrays[name] = np.ndarray(shape, dtype, payload, offset)
         offset += length
@@ -127,7 +128,8 @@ def _piece(raw: Mapping[str, Any]) -> _Piece:
     return _Piece(name, dtype, tuple(shape), length)
 
 
-def _strings(data: bytes, shape: tuple[int, ...]) -> Array:
+def read_strings(data: bytes, shape: tuple[int, ...]) -> Array:
+    """What :func:`string_bytes` writes. Raises CorruptPayload."""
     elements: list[bytes] = []
     offset = 0
     while offset < len(data):

@@ -68,6 +68,26 @@ class JobNotFound(PredictionError):
         super().__init__(f"no job {job_id!r}")
 
 
+class EndpointNotFound(PredictionError):
+    """No webhook endpoint of that id exists for this owner."""
+
+    code = "endpoint_not_found"
+    title = "Endpoint not found"
+
+    def __init__(self, endpoint_id: str) -> None:
+        super().__init__(f"no endpoint {endpoint_id!r}")
+
+
+class DeliveryNotFound(PredictionError):
+    """No delivery of that id exists for this owner."""
+
+    code = "delivery_not_found"
+    title = "Delivery not found"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"no delivery {delivery_id!r}")
+
+
 class ResultGone(PredictionError):
     """The job is known, its outputs have expired."""
 
@@ -148,6 +168,14 @@ class ModelDraining(QueueFull):
 
     code = "model_draining"
     title = "Model takes no more jobs"
+
+
+class TooManyStreams(PredictionError):
+    """As many jobs are watched in this process as it watches at once."""
+
+    code = "too_many_streams"
+    title = "Too many streams of events"
+    retry_after_s = 5.0
 
 
 class StoreUnavailable(PredictionError):

@@ -89,6 +89,18 @@ class RowRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A receiver that is told of a job's end, if that is one of ``events``: an endpoint of the owner's, or of
+    the one without a URL the ``url`` that the job names. ``receiver``: owner and host; receivers are bounded
+    each by itself."""
+
+    endpoint_id: str
+    url: str
+    receiver: str
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NewJob:
     """All that a submit stores. ``version`` None means: the worker resolves (model not loaded yet)."""
 
@@ -110,6 +122,7 @@ class NewJob:
     fingerprint: str = ""
     reply_to: str | None = None  # reply channel of the web process that waits
     queue_max_jobs: int = 10_000
+    hooks: tuple[Hook, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -118,7 +131,8 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store knows it; what is not known yet is None."""
+    """A job as the store knows it; what is not known yet is None. ``ranges_done`` of its row ``ranges`` have
+    an outcome."""
 
     id: str
     model: str
@@ -141,6 +155,8 @@ class Job:
     error: JobError | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
+    ranges: int = 1
+    ranges_done: int = 0
 
 
 def new_job_id(bucket: int) -> str:

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from .errors import PredictionError
+from .hooks import HookStore
 from .job import Job, JobError, JobState, NewJob, Timings
+from .rates import Rate, Taken
 from .spec import ModelSpec
 
 # ---------------------------------------------------------------- jobs
@@ -99,6 +101,7 @@ class Claim:
     entries: tuple[Entry, ...] = ()
     wakeup: str | None = None
     listening: bool = False  # nothing waits, and the store will ring: see JobStore.listen
+    hooks_wakeup: str | None = None  # a token to publish: an outcome has made deliveries due
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,19 @@ class Loss(StrEnum):
     HANDBACK = "handback"  # nobody died, a claim's answer was lost: counts nothing
 
 
-class JobStore(Protocol):
+class Rates(Protocol):
+    """How often callers have asked."""
+
+    def take(self, caller: str, rates: Sequence[Rate], model: str) -> Taken:
+        """Count one more request of this caller against each rate, or against none where one of them is used
+        up. Whether a rate concerns the model has been asked before.
+
+        Raises StoreUnavailable, QueueFull where the store has no room to count.
+        """
+        ...
+
+
+class JobStore(Rates, HookStore, Protocol):
     """Single truth of jobs. Every method is atomic and raises ``StoreUnavailable`` when the
     store does not answer in time. Moments come from the store's own clock."""
 
@@ -334,6 +349,10 @@ class Wakeups(Protocol):
         """Raises StoreUnavailable when the broker does not take it."""
         ...
 
+    def send_hooks(self, token: str) -> None:
+        """To a hooks worker: deliveries are due. Raises StoreUnavailable likewise."""
+        ...
+
 
 # ---------------------------------------------------------------- catalogue
 
@@ -366,6 +385,23 @@ class ShadowCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedCounts:
+    """What a child has answered in a version, in its life: row ranges that ``succeeded`` (with so many
+    ``rows``, in so many ``batches``) or ``failed``; of the former their time in the queue and in the model,
+    added up; ``last_us`` is the moment of the last batch."""
+
+    model: str
+    version: int
+    succeeded: int = 0
+    failed: int = 0
+    rows: int = 0
+    batches: int = 0
+    queue_ms: float = 0.0
+    predict_ms: float = 0.0
+    last_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """One worker child's sign of life; or a parent's, while its children fail to start."""
 
@@ -380,6 +416,7 @@ class Heartbeat:
     age_s: float = 0.0  # filled by the reader
     error: str = ""  # of one that is unhealthy
     shadows: tuple[ShadowCounts, ...] = ()
+    served: tuple[ServedCounts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

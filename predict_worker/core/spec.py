@@ -41,13 +41,15 @@ class TensorSpec:
 
     ``shape`` is None when even the rank is unknown; -1 marks a dynamic dimension. ``encoded`` says what
     a caller may send instead, one byte string a row: an ``image`` (PNG, JPEG, WebP) or a ``text``, of
-    which a transform in the worker makes the tensor.
+    which a transform in the worker makes the tensor. ``graph_name`` is the tensor's in a TensorFlow graph
+    (``x:0``), where one is known: shown to callers, nothing else.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...] | None
     encoded: str = ""
+    graph_name: str = field(default="", compare=False)
 
     @property
     def batched(self) -> bool:
@@ -151,4 +153,4 @@ def _signature(raw: Mapping[str, Any]) -> Signature:
 def _tensor_spec(raw: Mapping[str, Any]) -> TensorSpec:
     shape = raw["shape"]
     known = None if shape is None else tuple(shape)
-    return TensorSpec(raw["name"], raw["dtype"], known, raw.get("encoded", ""))
+    return TensorSpec(raw["name"], raw["dtype"], known, raw.get("encoded", ""), raw.get("graph_name", ""))

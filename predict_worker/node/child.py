@@ -22,6 +22,7 @@ from ..registry import ModelRegistry
 from ..service import PredictRequest
 from ..signals import model_swapped, models_ready, tell, worker_draining
 from .board import Board
+from .counting import Counts
 from .follower import Follower
 from .lease import Lease
 from .recycling import Recycling
@@ -84,7 +85,7 @@ class Child:
             quiet=self._await_batch,
             swapped=self._tell_swapped,
         )
-        self._shadow = Shadow(registry, self._follower.shadow)
+        self._shadow, self._counts = Shadow(registry, self._follower.shadow), Counts()
 
     def start(self) -> None:
         """Load and warm; ready is said only then. A model that fails to load fails alone."""
@@ -167,6 +168,7 @@ class Child:
             loads=self._registry.loads,
             batches=self._executor.batches,
             shadows=self._shadow.counts,
+            served=self._counts.all,
         )
 
     def _beats(self) -> None:
@@ -206,7 +208,7 @@ class Child:
 
     def _model(self, name: str) -> Loaded | Awaited | Unavailable:
         with suppress(ModelNotFound):
-            return Loaded(self._registry, name, partial(self._awaited, name), self._shadow)
+            return Loaded(self._registry, name, partial(self._awaited, name), self._shadow, self._counts)
         self._follower.ask_again(name)
         if self._follower.awaited(name):
             return Awaited(name)

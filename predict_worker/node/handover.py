@@ -26,6 +26,10 @@ class Handover:
                 raise
             self._refused.put((model, token))
 
+    def send_hooks(self, token: str) -> None:
+        """See :meth:`Wakeups.send_hooks`."""
+        self._wakeups.send_hooks(token)
+
     def hand_over(self, serve: Callable[[str, str], object]) -> None:
         """Call ``serve`` with the model and the token of each refused since; from the event loop."""
         while True:

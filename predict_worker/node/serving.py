@@ -10,6 +10,7 @@ from ..core.job import JobError
 from ..core.ports import Entry, Outcome
 from ..core.spec import BatchPolicy
 from ..registry import LoadedModel, ModelRegistry
+from .counting import Counts
 from .shadow import Shadow
 
 AWAITED_S = (0.1, 5.0)
@@ -21,9 +22,15 @@ class Loaded:
     waited for it, whether it should go on."""
 
     def __init__(
-        self, registry: ModelRegistry, name: str, awaited: Callable[[int, int], bool], shadow: Shadow
+        self,
+        registry: ModelRegistry,
+        name: str,
+        awaited: Callable[[int, int], bool],
+        shadow: Shadow,
+        counts: Counts,
     ) -> None:
-        self._registry, self._name, self._awaited, self._shadow = registry, name, awaited, shadow
+        self._registry, self._name, self._awaited = registry, name, awaited
+        self._shadow, self._counts = shadow, counts
         self.policy = registry.get(name, None).spec.batch
 
     def run(self, entries: Sequence[Entry]) -> list[Outcome]:
@@ -38,6 +45,7 @@ class Loaded:
         }
         outcomes = run_batch(self._resolve, [entry for entry in entries if entry.id not in later])
         self._shadow.ran(self._name, outcomes)
+        self._counts.ran(self._name, outcomes)
         ran = iter(outcomes)
         return [_later(entry, self._name) if entry.id in later else next(ran) for entry in entries]
 

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from ..codec import Arrays
 from ..core.errors import ModelLoadError
+from ..core.spec import Signature
+from ..inputs import bind
 from ..repository.artefact import Artefact
 from ..repository.manifest import Manifest
+from . import recorded
 from .traced import PREDICT, TracedFunction, TracedModel, Unservable
 
 logger = logging.getLogger(__name__)
 
+_RECORDED_MAX_BYTES = 1 << 31  # as large as a message of TensorFlow Serving can be
 _SERVE = "serve"
 _INIT_OP = "__saved_model_init_op"
+_UNKNOWN = meta_graph_pb2.SignatureDef()
 
 
 class SavedModelRuntime:
@@ -26,25 +33,53 @@ class SavedModelRuntime:
         """Raises ModelLoadError when no signature can be served, else what TensorFlow raises."""
         proto = _read_proto(artefact.path)
         loaded = _load(artefact.path, proto)
-        methods = _methods(proto)
+        definitions = _definitions(proto)
         functions: dict[str, TracedFunction] = {}
         for name, inner in loaded.signatures.items():
             if name == _INIT_OP:
                 continue
             try:
-                functions[name] = _traced(name, inner, methods.get(name) or PREDICT)
+                functions[name] = _traced(name, inner, definitions.get(name, _UNKNOWN))
             except Unservable as reason:
                 logger.warning("%s: signature %s is not served: %s", artefact.path, name, reason)
         if not functions:
             raise ModelLoadError(f"no signature of {artefact.path.name}/ can be served")
-        return TracedModel(loaded, functions)
+        model = TracedModel(loaded, functions)
+        _run_recorded(artefact.path, model)
+        return model
 
 
-def _traced(name: str, inner: Any, method_name: str) -> TracedFunction:
+def _run_recorded(path: Path, model: TracedModel) -> None:
+    """Raises ModelLoadError: who has recorded a request wants to know that the model refuses it."""
+    for position, (name, arrays) in enumerate(recorded.requests(path)):
+        if name not in model.signatures:
+            raise ModelLoadError(f"warm-up: recorded request {position} is for the signature {name}")
+        try:
+            bound = bind(model.signatures[name], Arrays(arrays), max_bytes=_RECORDED_MAX_BYTES)
+            model.run(name, bound.arrays)
+        except Exception as error:
+            raise ModelLoadError(f"warm-up: recorded request {position}: {error}") from error
+
+
+def _traced(name: str, inner: Any, definition: meta_graph_pb2.SignatureDef) -> TracedFunction:
     positional, by_name = inner.structured_input_signature
     if positional or not all(isinstance(spec, tf.TensorSpec) for spec in by_name.values()):
         raise Unservable("it takes something else than tensors by name")
-    return TracedFunction(name, inner, by_name, method_name)
+    function = TracedFunction(name, inner, by_name, definition.method_name or PREDICT)
+    function.signature = _with_graph_names(function.signature, definition)
+    return function
+
+
+def _with_graph_names(signature: Signature, definition: meta_graph_pb2.SignatureDef) -> Signature:
+    return replace(
+        signature,
+        inputs=tuple(
+            replace(spec, graph_name=definition.inputs[spec.name].name) for spec in signature.inputs
+        ),
+        outputs=tuple(
+            replace(spec, graph_name=definition.outputs[spec.name].name) for spec in signature.outputs
+        ),
+    )
 
 
 def _load(path: Path, proto: saved_model_pb2.SavedModel | None) -> Any:
@@ -90,9 +125,8 @@ def _read_proto(path: Path) -> saved_model_pb2.SavedModel | None:
     return saved_model_pb2.SavedModel.FromString(binary.read_bytes()) if binary.exists() else None
 
 
-def _methods(proto: saved_model_pb2.SavedModel | None) -> dict[str, str]:
-    """The method name of each signature; of the text form nothing is known."""
+def _definitions(proto: saved_model_pb2.SavedModel | None) -> dict[str, meta_graph_pb2.SignatureDef]:
+    """What the file says of each signature; of the text form nothing is known."""
     graphs = proto.meta_graphs if proto is not None else []
     served = next((g for g in graphs if _SERVE in g.meta_info_def.tags), graphs[0] if graphs else None)
-    signatures = {} if served is None else dict(served.signature_def.items())
-    return {name: definition.method_name for name, definition in signatures.items()}
+    return {} if served is None else dict(served.signature_def.items())

@@ -4,6 +4,7 @@ from .backlog import MAX_PAGE, Page, Redriven
 from .overview import ModelView
 from .request import Answer, Limits, PredictRequest
 from .service import PredictionService
+from .webhooks import Webhooks
 
 __all__ = [
     "MAX_PAGE",
@@ -14,4 +15,5 @@ __all__ = [
     "PredictRequest",
     "PredictionService",
     "Redriven",
+    "Webhooks",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from ..catalogue import Resolved
 from ..codec import Arrays, Columnar, Instances, RawInputs, pack, pack_raw
 from ..core.errors import InvalidRequest
-from ..core.job import NewJob, RowRange, new_job_id
+from ..core.job import Hook, NewJob, RowRange, new_job_id
 from ..core.spec import ModelSpec
 from ..inputs import bind, check_outputs, split
 from .request import PredictRequest
@@ -63,6 +63,7 @@ def new_job(
     request: PredictRequest,
     to: Resolved,
     ranges: tuple[RowRange, ...],
+    hooks: tuple[Hook, ...] = (),
     reply_to: str | None = None,
 ) -> NewJob:
     spec = to.spec if to.settled else None
@@ -85,6 +86,7 @@ def new_job(
         fingerprint=request.fingerprint,
         reply_to=reply_to,
         queue_max_jobs=to.entry.queue_max_jobs,
+        hooks=hooks,
     )
 
 

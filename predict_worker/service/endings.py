@@ -25,4 +25,5 @@ def ended(job: Job, end: JobEnd, expires_in_s: float) -> Job:
         expires_at=finished_at + timedelta(seconds=expires_in_s),
         timings=end.timings,
         error=end.error,
+        ranges_done=job.ranges,
     )

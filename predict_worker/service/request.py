@@ -10,6 +10,7 @@ from ..codec import RawInputs, dumps
 from ..core.errors import InvalidRequest
 from ..core.job import Job, Priority
 from ..core.spec import DEFAULT_SIGNATURE, ModelRef
+from ..webhooks.guard import Guard
 
 MAX_DEADLINE_S = 365 * 86400
 MAX_METADATA_BYTES = 1024
@@ -35,6 +36,8 @@ class PredictRequest:
     fingerprint: str = ""
     owner: str = ""
     request_id: str = ""
+    webhook: str | None = None  # a URL that is told of the end, in one of ``webhook_events``
+    webhook_events: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         deadline_s = self.deadline_s
@@ -61,12 +64,15 @@ def _json_size(metadata: Mapping[str, Any]) -> int:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """``buckets`` as the store has them; ``max_input_bytes`` bounds the inputs of one job;
-    ``max_wait_s`` caps every wait; results that a waiter has received live for ``delivered_ttl_s``."""
+    ``max_wait_s`` caps every wait; results that a waiter has received live for ``delivered_ttl_s``;
+    ``max_streams`` jobs are watched at once; ``webhook_guard`` says where webhooks may go."""
 
     buckets: int = 1
     max_input_bytes: int = 32 * 1024 * 1024
     max_wait_s: float = 60.0
     delivered_ttl_s: float = 300.0
+    max_streams: int = 8
+    webhook_guard: Guard = field(default_factory=Guard)
 
 
 @dataclass(frozen=True, slots=True)

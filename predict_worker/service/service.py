@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from ..catalogue import Catalogue
+from ..catalogue import Catalogue, Resolved
 from ..core.errors import JobNotFound, JobUnsuccessful, ResultGone, ResultNotReady, StoreUnavailable
 from ..core.job import JOB_ID, Job, JobState
 from ..core.ports import Accepted, Finished, Heartbeat, JobStore, Wakeups
+from ..core.rates import Rate, Taken
+from ..core.spec import ModelRef
 from ..core.wake import wake
 from ..intake import Intake
 from ..waiting import Place, Waiters
+from ..watching import Watch, Watchers
 from .admission import new_id, new_job, row_ranges, share_of
 from .backlog import Backlog
 from .endings import ended
@@ -19,6 +23,7 @@ from .estimate import Estimate
 from .overview import ModelView, Overview
 from .queues import Queues
 from .request import Answer, Limits, PredictRequest
+from .webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,8 @@ class PredictionService:
         self._overview, self._estimate = Overview(catalogue), Estimate(store)
         self.backlog = Backlog(store, catalogue, wakeups)
         self.queues = Queues(store, catalogue, wakeups)
+        self.webhooks = Webhooks(store, wakeups, limits.webhook_guard)
+        self.watchers = Watchers(store, limits.max_streams)
         self._intake = Intake(store, self._stored)
 
     # ------------------------------------------------------------ jobs
@@ -56,12 +63,13 @@ class PredictionService:
         job_id = new_id(request, self._limits.buckets)
         resolved = self._catalogue.resolve(request.ref, share_of(job_id))
         ranges = row_ranges(request, resolved.spec, self._limits.max_input_bytes)
+        hooks = self.webhooks.subscriptions.hooks(request.owner, request.webhook, request.webhook_events)
         place = self._waiters.place() if wait_s > 0 else None
         if place is None:
-            new = new_job(job_id, request, resolved, ranges)
+            new = new_job(job_id, request, resolved, ranges, hooks)
             return self._accepted(self._intake.submit(new))
         with place:
-            new = new_job(job_id, request, resolved, ranges, place.reply_to)
+            new = new_job(job_id, request, resolved, ranges, hooks, place.reply_to)
             place.expect(new.id)
             wait_s = min(wait_s, self._limits.max_wait_s)
             accepted, finished = self._intake.submit_and_wait(new, place, wait_s)
@@ -123,6 +131,14 @@ class PredictionService:
             job = self._store.watch(job_id, place.reply_to)
             return self._wait(place, job, min(wait_s, self._limits.max_wait_s))
 
+    def watch(self, job_id: str, owner: str) -> Watch:
+        """The job as it goes on; one that is final takes no place.
+
+        Raises JobNotFound, TooManyStreams, StoreUnavailable.
+        """
+        job = self.backlog.job(job_id, owner)
+        return Watch(job) if job.state.final else self.watchers.watch(job_id)
+
     def result(self, job_id: str, owner: str) -> Answer:
         """A succeeded job with its outputs.
 
@@ -160,6 +176,14 @@ class PredictionService:
         if not JOB_ID.match(job_id) or self._store.get(job_id).owner != owner:
             raise JobNotFound(job_id)
 
+    def take(self, caller: str, rates: Sequence[Rate], model: str) -> Taken:
+        """Count a request against those of a caller's rates that concern the model.
+
+        Raises StoreUnavailable, QueueFull.
+        """
+        concerned = [rate for rate in rates if rate.concerns(model)]
+        return self._store.take(caller, concerned, model) if concerned else Taken(True, ())
+
     # ------------------------------------------------------------ models, workers, health
 
     def models(self) -> tuple[ModelView, ...]:
@@ -168,6 +192,10 @@ class PredictionService:
     def model(self, name: str) -> ModelView:
         """Raises ModelNotFound."""
         return self._overview.model(name)
+
+    def resolve(self, ref: ModelRef) -> Resolved:
+        """What such a reference means now; a canary's part of the traffic aside. Raises ModelNotFound."""
+        return self._catalogue.resolve(ref)
 
     def move_label(self, name: str, label: str, version: int) -> ModelView:
         """Raises InvalidRequest, ModelNotFound, VersionNotReady, StoreUnavailable."""

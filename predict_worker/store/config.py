@@ -24,7 +24,8 @@ class StoreConfig:
     ``sent_retry_s`` is sent again, doubling up to ``sent_retry_max_s``. One more child is woken for each
     ``spread_ms`` of work that waits, and where something has waited for ``sent_retry_s``. A child counts
     as ready for ``ready_ttl_s`` after its heartbeat. Submits are refused above ``max_memory_share`` of
-    the server's memory bound.
+    the server's memory bound, and those with webhooks where ``max_deliveries`` are not over; the list of
+    deliveries goes back for ``deliveries_ttl_s``.
     """
 
     result_ttl_s: float = 3600
@@ -39,3 +40,5 @@ class StoreConfig:
     spread_ms: float = 10.0
     ready_ttl_s: float = 10.0
     max_memory_share: float = 0.8
+    max_deliveries: int = 100_000
+    deliveries_ttl_s: float = 7 * 86400

@@ -33,9 +33,22 @@ listeners  zset   children that listen for a ring, by the     for ever
 bell       list   models that a listening child is rung for   5 s
 entries    string number of entries in all queues             for ever
 memory     hash   last reading of Redis' own memory use       for ever
+rate       string requests of a caller in the window of a     the window
+                  rate
+delivery   hash   one end of a job for one receiver           record_ttl_s once it is over
+receiver   zset   deliveries of an owner to one host, by the  until they are over
+                  moment of their next attempt
+hold       string nothing: meanwhile a receiver is spared     as it says
+due        zset   receivers by the moment of their next       until nothing is pending
+                  attempt
+deliveries zset   deliveries by the moment they were made     members: deliveries_ttl_s
+deliverers zset   wake-ups of hooks workers, by the moment    for ever
+                  they lapse
+pending    string number of deliveries that are not over      for ever
 ========== ====== =========================================== ==============================
 
-Outside the buckets: the catalogue's hashes, the sweeper's lock and the reply channels.
+Outside the buckets: the catalogue's hashes, those of webhooks' endpoints and secrets, the sweeper's lock and
+the reply channels.
 """
 
 from __future__ import annotations
@@ -69,6 +82,14 @@ _KINDS = {
     "bell": ("consumer",),
     "entries": (),
     "memory": (),
+    "rate": ("caller", "counter"),
+    "delivery": ("delivery_id",),
+    "receiver": ("receiver",),
+    "hold": ("receiver",),
+    "due": (),
+    "deliveries": (),
+    "deliverers": (),
+    "pending": (),
 }
 
 
@@ -100,6 +121,12 @@ class Keys:
     def owned(self, bucket: int, owner: str) -> str:
         return f"{self.base(bucket)}:owned:{owner}"
 
+    def delivery(self, bucket: int, delivery_id: str) -> str:
+        return f"{self.base(bucket)}:delivery:{delivery_id}"
+
+    def receiver(self, bucket: int, receiver: str) -> str:
+        return f"{self.base(bucket)}:receiver:{receiver}"
+
     def bell(self, bucket: int, consumer: str) -> str:
         return f"{self.base(bucket)}:bell:{consumer}"
 
@@ -113,6 +140,10 @@ class Keys:
         """``models``, ``specs``, ``labels`` (moved ones), ``workers``: hashes; ``nodes``: a zset by the lapse
         in microseconds."""
         return f"{self._root}:catalogue:{part}"
+
+    def hooks(self, part: str) -> str:
+        """``endpoints`` by owner and id, ``secrets`` (for URLs that jobs name) by owner: hashes."""
+        return f"{self._root}:hooks:{part}"
 
     @property
     def sweeper(self) -> str:

@@ -10,28 +10,28 @@ from ..core.errors import InvalidRequest
 from ..core.job import JOB_ID
 from ..core.ports import Listing
 
-_CURSOR = re.compile(rf"(\d+(?:-\d+)?)\.({JOB_ID.pattern})")
+_MOMENT = re.compile(r"\d+(?:-\d+)?\Z")
 Position = tuple[str, str]
 """A moment as its source tells it, and a job id: where a page ends."""
 
 
-def parse(cursor: str) -> Position | None:
+def parse(cursor: str, ids: re.Pattern[str] = JOB_ID) -> Position | None:
     """None for the first page. Raises InvalidRequest."""
     if not cursor:
         return None
-    match = _CURSOR.match(cursor)
-    if match is None:
+    moment, _, listed_id = cursor.partition(".")
+    if not (_MOMENT.match(moment) and ids.match(listed_id)):
         raise InvalidRequest("cursor", "one that a page has ended with", repr(cursor))
-    return match[1], match[2]
+    return moment, listed_id
 
 
 def text(position: Position) -> str:
     return ".".join(position)
 
 
-def paged(moments: Mapping[str, int], limit: int, cursor: str) -> Listing:
+def paged(moments: Mapping[str, int], limit: int, cursor: str, ids: re.Pattern[str] = JOB_ID) -> Listing:
     """One page of these jobs."""
-    end = parse(cursor)
+    end = parse(cursor, ids)
     positions = sorted(((str(at), job_id) for job_id, at in moments.items()), key=_order, reverse=True)
     page = [p for p in positions if end is None or _order(p) < _order(end)]
     more = text(page[limit - 1]) if len(page) > limit else ""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ..core.errors import IdempotencyConflict, JobConflict, PredictionError, QueueFull
 from ..core.job import Job, JobState, NewJob
@@ -26,6 +27,7 @@ from ..core.ports import (
 )
 from .config import StoreConfig
 from .listing import paged
+from .memory_hooks import MemoryHooks
 from .memory_state import JobRecord
 from .memory_transitions import Transitions
 
@@ -34,7 +36,7 @@ def unix_micros() -> int:
     return time.time_ns() // 1000
 
 
-class MemoryJobStore:
+class MemoryJobStore(MemoryHooks):
     """Implements :class:`predict_worker.core.ports.JobStore` in one process, under one lock.
 
     ``ready_children`` says how many children have a model loaded: no more than that are ever woken.
@@ -42,10 +44,11 @@ class MemoryJobStore:
     """
 
     def __init__(self, config: StoreConfig, now: Callable[[], int] = unix_micros) -> None:
+        super().__init__(config, now)
         self.ready_children: dict[str, int] = {}
         self._config, self._clock = config, now
         self._lock = threading.Lock()
-        self._table = Transitions(config, self.ready_children)
+        self._table = Transitions(config, self.ready_children, self)
 
     @contextmanager
     def _transaction(self) -> Iterator[int]:
@@ -102,6 +105,7 @@ class MemoryJobStore:
         with self._transaction() as now:
             record = self._table.known(job_id, now)
             self._table.forget(record)
+            self.forget_deliveries(job_id)
             self._table.replies.add(record.channels, Finished(job_id))
 
     def watch(self, job_id: str, reply_to: str) -> Job:
@@ -125,23 +129,39 @@ class MemoryJobStore:
         listen_s: float = 0.0,
     ) -> Claim:
         with self._transaction() as now:
-            queue = self._table.queue(lane.model)
-            for outcome in done:
-                self._table.finish(queue, outcome, lane.consumer, now)
-            queue.measured(entry_ms)
-            if limits is None or queue.mode is Mode.PAUSED:
-                queue.release(lane.token)
-                if limits is None or not limits.holding:
-                    queue.free([lane.consumer])
-                return Claim(wakeup=self._table.wake_if_waiting(lane.model, now))
-            if not queue.answer(lane.token, lane.consumer, now, self._table.ready(lane.model)):
-                return Claim()
-            entries = self._table.claim(queue, lane, limits, now)
-            if entries or limits.holding:
-                queue.run(lane.consumer, self._table.lapse(now))
-            else:
+            announced = self.announced
+            claim = self._step(lane, done, limits, entry_ms, now)
+            if self.announced == announced:
+                return claim
+            return replace(claim, hooks_wakeup=self.wake_deliverer(now))
+
+    def _step(
+        self, lane: Lane, done: Sequence[Outcome], limits: ClaimLimits | None, entry_ms: float, now: int
+    ) -> Claim:
+        queue = self._table.queue(lane.model)
+        for outcome in done:
+            self._table.finish(queue, outcome, lane.consumer, now)
+        queue.measured(entry_ms)
+        if limits is None or queue.mode is Mode.PAUSED:
+            queue.release(lane.token)
+            if limits is None or not limits.holding:
                 queue.free([lane.consumer])
-            return Claim(entries, self._table.wake_if_waiting(lane.model, now))
+            return Claim(wakeup=self._table.wake_if_waiting(lane.model, now))
+        if not queue.answer(lane.token, lane.consumer, now, self._table.ready(lane.model)):
+            return Claim()
+        entries = self._table.claim(queue, lane, limits, now)
+        if entries or limits.holding:
+            queue.run(lane.consumer, self._table.lapse(now))
+        else:
+            queue.free([lane.consumer])
+        return Claim(entries, self._table.wake_if_waiting(lane.model, now))
+
+    def outputs(self, job_id: str, ranges: int, max_bytes: int) -> tuple[bytes, ...] | None:
+        with self._transaction() as now:
+            record = self._table.find(job_id, now)
+            found = [part for part in record.outputs if part is not None] if record else []
+            fits = len(found) == ranges and sum(map(len, found)) <= max_bytes
+            return tuple(found) if fits else None
 
     def listen(self, lane: Lane, listen_s: float) -> str | None:
         """Never rings: every step here says so."""

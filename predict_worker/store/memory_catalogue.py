@@ -103,9 +103,15 @@ class MemoryWakeups:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
+        self.sent_hooks: list[str] = []
         self.failing = False
 
     def send(self, model: str, token: str) -> None:
         if self.failing:
             raise StoreUnavailable("the broker does not answer")
         self.sent.append((model, token))
+
+    def send_hooks(self, token: str) -> None:
+        if self.failing:
+            raise StoreUnavailable("the broker does not answer")
+        self.sent_hooks.append(token)

@@ -196,4 +196,6 @@ class JobRecord:
             error=self.error if self.state is JobState.FAILED else None,
             metadata=self.new.metadata,
             request_id=self.new.request_id,
+            ranges=len(self.entries),
+            ranges_done=len(self.entries) - self.ranges_left,
         )

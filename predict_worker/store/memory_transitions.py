@@ -10,6 +10,7 @@ from ..core.errors import IdempotencyConflict, JobConflict, JobNotFound
 from ..core.job import Job, JobError, JobState, NewJob
 from ..core.ports import ClaimLimits, Entry, Finished, Lane, Loss, Mode, Outcome
 from .config import SKIPPED_PER_STEP, StoreConfig
+from .memory_hooks import MemoryHooks
 from .memory_queue import ModelQueue
 from .memory_replies import Replies
 from .memory_state import JobRecord, QueuedEntry
@@ -19,10 +20,10 @@ from .refusals import refusal
 class Transitions:
     """Jobs by id and queues by model. Every ``now`` is in Unix microseconds."""
 
-    def __init__(self, config: StoreConfig, ready_children: dict[str, int]) -> None:
+    def __init__(self, config: StoreConfig, ready_children: dict[str, int], hooks: MemoryHooks) -> None:
         self.replies = Replies()
         self.jobs: dict[str, JobRecord] = {}
-        self._config, self._ready = config, ready_children
+        self._config, self._ready, self._hooks = config, ready_children, hooks
         self._once: dict[tuple[str, str], tuple[str, str]] = {}  # -> job id, fingerprint
         self._queues: dict[str, ModelQueue] = {}
         self._entry_ids = map(str, count(1))
@@ -93,6 +94,8 @@ class Transitions:
         """Store a job. Raises QueueFull, and then nothing is stored."""
         queue = self.queue(new.model)
         self._check_room(new.model, len(new.ranges), new.queue_max_jobs)
+        if new.hooks and self._hooks.hooks_full():
+            raise refusal("full_hooks", new.model, 0.0)
         if new.deadline_s is not None:
             ahead_s = queue.work_s(queue.waits(now, new.priority), self.ready(new.model))
             if ahead_s > new.deadline_s:
@@ -134,6 +137,8 @@ class Transitions:
         payload = record.outputs[0] if state is JobState.SUCCEEDED else None
         message = Finished(record.new.id, told, payload) if whole else Finished(record.new.id)
         self.replies.add(record.channels, message)
+        if record.new.hooks:
+            self._hooks.announce(self.view(record), record.new.hooks, now)
 
     def expire(self, record: JobRecord, now: int) -> bool:
         """Whether it was past its deadline and not final."""

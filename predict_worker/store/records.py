@@ -77,6 +77,13 @@ def entry(raw: Sequence[Any], payload: bytes | None) -> Entry:
     )
 
 
+def hooks_json(new: NewJob) -> str:
+    """Whom the end of a job is told, as the scripts read it; empty for nobody."""
+    if not new.hooks:
+        return ""
+    return dump([[hook.endpoint_id, hook.url, hook.receiver, " ".join(hook.events)] for hook in new.hooks])
+
+
 def facts_json(outcome: Outcome) -> str:
     """The timings; and what ran, unless it is what submit had resolved."""
     timings, entry = outcome.timings, outcome.entry
@@ -129,6 +136,8 @@ def job_from_fields(job_id: str, fields: Sequence[bytes]) -> Job:
         error=_error(raw.get(b"error"), raw.get(b"history")) if state is JobState.FAILED else None,
         metadata=metadata,
         request_id=raw[b"request_id"].decode(),
+        ranges=int(raw[b"ranges"]),
+        ranges_done=int(raw[b"ranges"]) - int(raw[b"left"]),
     )
 
 
@@ -152,6 +161,7 @@ def new_job(new: NewJob, created_us: int, position: int) -> Job:
         deadline_at=None if new.deadline_s is None else created + timedelta(seconds=new.deadline_s),
         metadata=new.metadata,
         request_id=new.request_id,
+        ranges=len(new.ranges),
     )
 
 

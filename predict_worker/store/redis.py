@@ -22,7 +22,7 @@ from ..core.ports import (
 )
 from . import records
 from .config import INLINE_BYTES
-from .redis_modes import RedisModes
+from .redis_hooks import RedisHooks
 from .refusals import refusal
 from .replies import RedisSubscription
 from .scripts import Argument, guarded
@@ -32,7 +32,7 @@ _ORPHAN_TTL_S = 300
 _STAGE_TTL_S = 60
 
 
-class RedisJobStore(RedisModes):
+class RedisJobStore(RedisHooks):
     """See :class:`predict_worker.core.ports.JobStore`. Safe for threads; not across a fork."""
 
     # ------------------------------------------------------------ the caller's side
@@ -72,6 +72,7 @@ class RedisJobStore(RedisModes):
             new.owner,
             records.short_digest(new.digest),
             new.request_id,
+            records.hooks_json(new),
         ]
         header = records.header_json(new)
         for part in new.ranges:
@@ -194,8 +195,13 @@ class RedisJobStore(RedisModes):
                 records.retry_us(outcome),
             ]
         answer, _ = self._scripts.call("step", bucket, arguments)
-        token, listening, *rows = answer
-        return Claim(self._entries(bucket, rows), token.decode() or None, bool(listening))
+        token, listening, hooks_token, *rows = answer
+        return Claim(
+            self._entries(bucket, rows),
+            token.decode() or None,
+            bool(listening),
+            hooks_token.decode() or None,
+        )
 
     def _staged(self, bucket: int, payloads: Sequence[bytes | None]) -> list[str]:
         """Writes the large outputs beside the script that makes them visible; returns a name for each.

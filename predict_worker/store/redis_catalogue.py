@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from ..core.ports import CatalogueView, Heartbeat, ModelEntry, ShadowCounts, VersionStatus
+from ..core.ports import CatalogueView, Heartbeat, ModelEntry, ServedCounts, ShadowCounts, VersionStatus
 from ..core.spec import ModelSpec
 from .keys import Keys
 from .records import dump
@@ -187,5 +187,6 @@ def _heartbeat(now_us: int, raw: dict[str, Any]) -> Heartbeat | None:
     fields = {name: value for name, value in raw.items() if name not in ("at_us", "until_us")}
     models = tuple(VersionStatus(**status) for status in raw["models"])
     shadows = tuple(ShadowCounts(**counts) for counts in raw.get("shadows", ()))
-    beat = Heartbeat(**{**fields, "models": models, "shadows": shadows})
+    served = tuple(ServedCounts(**counts) for counts in raw.get("served", ()))
+    beat = Heartbeat(**{**fields, "models": models, "shadows": shadows, "served": served})
     return replace(beat, age_s=max(0.0, (now_us - raw["at_us"]) / 1e6))

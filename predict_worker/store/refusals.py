@@ -8,6 +8,7 @@ _FULL = {
     "full": "the queue of model {model!r} is full",
     "full_total": "the queues are full",
     "full_memory": "the job store has no memory left for this input",
+    "full_hooks": "as many webhooks wait for their receivers as may",
     "late": "the work that waits for model {model!r} takes {room_s:.1f} s longer than the deadline leaves",
     "draining": "model {model!r} is draining: it takes no more jobs until it is resumed",
 }

@@ -154,6 +154,8 @@ def _settings(config: StoreConfig) -> str:
         "sent_retry_max_us": int(config.sent_retry_max_s * 1e6),
         "spread_us": int(config.spread_ms * 1e3),
         "max_memory_share": config.max_memory_share,
+        "max_deliveries": config.max_deliveries,
+        "deliveries_ttl_ms": int(config.deliveries_ttl_s * 1e3),
     }
     return "local settings = {" + ", ".join(f"{name} = {value}" for name, value in values.items()) + "}"
 

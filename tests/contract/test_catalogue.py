@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from predict_worker.core.ports import CatalogueStore, CatalogueView, Heartbeat, ModelEntry, VersionStatus
+from predict_worker.core.ports import (
+    CatalogueStore,
+    CatalogueView,
+    Heartbeat,
+    ModelEntry,
+    ServedCounts,
+    VersionStatus,
+)
 from predict_worker.core.spec import BatchPolicy, ModelSpec, Signature, TensorSpec
 from predict_worker.store.config import StoreConfig
 from tests.contract.backends import Backend
@@ -32,7 +39,10 @@ SPEC = ModelSpec(
     outputs_finite=True,
 )
 STATUSES = (VersionStatus("digits", 1, "AVAILABLE", "", 12.5), VersionStatus("digits", 2, "END", "broken"))
-BEAT = Heartbeat("n1:1", "host", 17, "ready", 1_700_000_000_000_000, STATUSES, loads=2, batches=3)
+SERVED = ServedCounts("digits", 1, 5, 1, rows=7, batches=2, queue_ms=1.5, predict_ms=2.25, last_us=99)
+BEAT = Heartbeat(
+    "n1:1", "host", 17, "ready", 1_700_000_000_000_000, STATUSES, loads=2, batches=3, served=(SERVED,)
+)
 
 
 @pytest.fixture

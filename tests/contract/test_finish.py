@@ -44,6 +44,18 @@ def test_answered_job_succeeds(store: JobStore) -> None:
     assert store.get(job_id) == job
 
 
+def test_job_shows_how_many_of_its_ranges_are_done(store: JobStore) -> None:
+    job_id = submit(store, ranges=(2, 2, 1))
+    seen = []
+    for entry in claim(store):
+        job = store.get(job_id)
+        seen.append((job.state, job.ranges_done, job.ranges))
+        finish(store, failed(entry) if entry.range_index == 1 else answered(entry))
+    assert seen == [(JobState.RUNNING, done, 3) for done in range(3)]
+    job = store.get(job_id)
+    assert (job.state, job.ranges_done, job.ranges) == (JobState.FAILED, 3, 3)
+
+
 def test_failed_job_shows_its_error_and_has_no_outputs(store: JobStore) -> None:
     job_id = submit(store)
     finish(store, failed(claim_one(store), timings=ran_for(2.0)))

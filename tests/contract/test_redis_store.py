@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from predict_worker.core.errors import QueueFull
-from predict_worker.core.job import JobState, new_job_id
+from predict_worker.core.hooks import EVENTS, Attempt, DeliveryState, Verdict
+from predict_worker.core.job import Hook, JobState, new_job_id
 from predict_worker.core.ports import JobStore, Loss
 from predict_worker.store.config import StoreConfig
 from predict_worker.store.redis import RedisJobStore
@@ -78,6 +79,24 @@ def test_buckets_are_one_store(backend: RedisBackend) -> None:
         assert store.result(accepted.job.id)[1] == (LARGE,)
     found = store.get_many([accepted.job.id for accepted in jobs])
     assert [job and job.state for job in found] == [JobState.SUCCEEDED] * 2
+
+
+def test_what_is_told_of_jobs_in_several_buckets_is_one_list(backend: RedisBackend) -> None:
+    store = RedisJobStore(backend.client, StoreConfig(), backend.prefix, buckets=3)
+    hook = Hook("jobs", "https://a.test/", "a", EVENTS)
+    jobs = [replace(new_job(hooks=(hook,)), id=new_job_id(bucket)) for bucket in (2, 0)]
+    for new in jobs:
+        store.submit(new)
+        store.cancel(new.id)
+    tokens = store.due_wakeups()
+    due = [one for token in tokens for one in store.claim_deliveries(token, 9, 9, {}, 60.0).deliveries]
+    assert sorted(one.id for one in due) == sorted(f"{new.id}-1" for new in jobs)
+    page = store.deliveries(None, 1)
+    listed = (*page.deliveries, *store.deliveries(None, 1, page.cursor).deliveries)
+    assert [delivery.job_id for delivery in listed] == [new.id for new in reversed(jobs)]
+    for one in due:
+        store.attempted(one, Attempt(200, "", 1), Verdict(DeliveryState.DELIVERED), b"{}")
+        assert store.delivery(one.id).state is DeliveryState.DELIVERED
 
 
 # ---------------------------------------------------------------- nothing is left behind

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from predict_worker.core.errors import QueueFull, StoreUnavailable
-from predict_worker.core.job import JobState
+from predict_worker.core.hooks import EVENTS, Attempt, DeliveryState, Verdict
+from predict_worker.core.job import Hook, JobState
 from predict_worker.core.ports import JobStore, Loss, ModelEntry
 from predict_worker.store.redis import RedisJobStore
 from tests.contract.backends import REDIS_SERVERS, RedisBackend, ready_child
@@ -32,6 +33,7 @@ from tests.contract.scene import (
     new_job,
     roomier,
     state,
+    step,
     submit,
 )
 
@@ -80,6 +82,32 @@ def test_large_outputs_among_small_ones_find_their_jobs_in_a_full_redis(
     payloads = [b"a", LARGE, b"b", LARGE[::-1]]
     finish(store, *(answered(entry, payload) for entry, payload in zip(entries, payloads, strict=True)))
     assert [store.result(job_id)[1] for job_id in jobs] == [(payload,) for payload in payloads]
+
+
+def test_what_is_told_of_jobs_is_made_and_delivered_in_a_full_redis(
+    store: JobStore, fill: Callable[[], object]
+) -> None:
+    hook = Hook("jobs", "https://a.test/", "a", EVENTS)
+    jobs = [submit(store, hooks=(hook,)) for _ in range(3)]
+    first = claim_one(store)
+    fill()
+    token = step(store, answered(first), limits=None).hooks_wakeup
+    assert token is not None
+    store.cancel(jobs[1])
+    store.purge(MODEL)
+    store.delete(jobs[2])
+    due = store.claim_deliveries(token, 10, 10, {}, 60.0).deliveries
+    assert sorted(one.event for one in due) == ["cancelled", "succeeded"]
+    store.attempted(due[0], Attempt(500, "no", 1), Verdict(DeliveryState.PENDING), b"{}")
+    store.attempted(due[1], Attempt(200, "", 1), Verdict(DeliveryState.DELIVERED), b"{}")
+    (again,) = store.claim_deliveries(token, 10, 10, {}, 60.0).deliveries
+    assert (again.id, again.number) == (due[0].id, 2)
+
+
+def test_a_redis_that_forgets_its_scripts_is_told_them_again(store: JobStore, backend: RedisBackend) -> None:
+    backend.client.script_flush()
+    assert store.due_wakeups() == ()
+    assert store.claim_deliveries("0-1", 1, 1, {}, 60.0).deliveries == ()
 
 
 def test_full_redis_refuses_submits_and_keeps_nothing_of_them(

@@ -109,6 +109,15 @@ def test_retries_begin_anew(store: JobStore) -> None:
     assert [attempt["attempt"] for attempt in error.attempts] == [1, 2, 3]
 
 
+def test_what_was_done_before_stays_done(store: JobStore) -> None:
+    job_id = submit(store, ranges=(1, 1, 1))
+    first, second, third = claim(store)
+    finish(store, answered(first))
+    finish(store, Outcome(second, error=AWAY, given_up=True), answered(third))
+    job = store.redrive(job_id).job
+    assert (job.state, job.attempts, job.ranges_done, job.ranges) == (JobState.QUEUED, 1, 1, 3)
+
+
 def test_time_in_the_queue_counts_from_the_redrive(store: JobStore) -> None:
     job_id = buried(store)
     let_pass(store, 0.3)

@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 )
 
 from predict_worker.core.errors import PredictionError
-from predict_worker.core.job import Job, Priority
+from predict_worker.core.hooks import EVENTS
+from predict_worker.core.job import Hook, Job, Priority
 from predict_worker.core.ports import Claim, ClaimLimits, Entry, JobStore, Loss, Outcome
 from predict_worker.store.config import StoreConfig
 from tests.contract.backends import REDIS_SERVERS, MemoryBackend, RedisBackend
@@ -33,6 +34,7 @@ CONSUMERS = ("n1:1", "n1:2", "n2:1")
 CONFIG = StoreConfig(
     queue_max_jobs=40, max_strikes=2, max_node_losses=3, lease_s=600, sent_retry_s=600, sent_retry_max_s=600
 )
+HOOKS = (Hook("jobs", "https://a.test/", "a", EVENTS), Hook("ep_1", "", "b", ("succeeded", "expired")))
 Pair = tuple[Any, Any]
 
 models = st.sampled_from(MODELS)
@@ -110,6 +112,7 @@ class Stores(RuleBasedStateMachine):
         key=st.sampled_from([None, None, None, None, "a"]),
         fingerprint=st.sampled_from(["f", "g"]),
         bound=st.sampled_from([6, 100, 100]),
+        hooks=st.sampled_from([(), (), HOOKS]),
     )
     def submit(
         self,
@@ -120,6 +123,7 @@ class Stores(RuleBasedStateMachine):
         key: str | None,
         fingerprint: str,
         bound: int,
+        hooks: tuple[Hook, ...],
     ) -> Any:
         new = new_job(
             b"i" * size,
@@ -129,6 +133,7 @@ class Stores(RuleBasedStateMachine):
             idempotency_key=key,
             fingerprint=fingerprint,
             queue_max_jobs=bound,
+            hooks=hooks,
         )
         accepted = self.both(lambda store, _: store.submit(new))
         if isinstance(accepted[0], PredictionError):
@@ -298,6 +303,17 @@ class Stores(RuleBasedStateMachine):
             )
             dead = [store.dead(model).job_ids for store in self.stores]
             assert sorted(dead[0]) == sorted(dead[1])
+
+    @invariant()
+    def what_is_told_of_jobs_agrees(self) -> None:
+        memory, in_redis = (
+            {
+                (told.id, told.event, told.endpoint_id, told.state)
+                for told in store.deliveries(None, 1000).deliveries
+            }
+            for store in self.stores
+        )
+        assert memory == in_redis
 
     def teardown(self) -> None:
         for job_id in self.submitted:

@@ -60,6 +60,7 @@ def test_accepted_job_is_queued_and_shows_what_was_asked(store: JobStore) -> Non
         timings=Timings(),
         metadata={"ü": [1, None]},
         request_id="r1",
+        ranges=2,
     )
     assert abs(job.created_at - datetime.now(UTC)) < timedelta(seconds=5)
     assert store.get(new.id) == job

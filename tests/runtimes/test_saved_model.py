@@ -75,6 +75,8 @@ def test_signatures_are_as_tensorflow_serving_tells_them(half_plus_two):
                 key: TensorSpec(key, dtypes[tensor["dtype"]], shape_of(tensor["tensor_shape"]))
                 for key, tensor in definition[side].items()
             }
+            names = {key: tensor["name"] for key, tensor in definition[side].items()}
+            assert {s.name: s.graph_name for s in specs} == names
 
 
 def shape_of(golden: Any) -> tuple[int, ...] | None:

@@ -74,18 +74,18 @@ class Stack:
         self.await_ready()
         return self
 
-    def web(self) -> subprocess.Popen[bytes]:
-        application = f"{self.project}.wsgi:application"
-        command = ["granian", "--interface", "wsgi", application, "--host", "127.0.0.1"]
+    def web(self, interface: str = "wsgi") -> subprocess.Popen[bytes]:
+        """Or ``asginl``: ASGI without its lifespan."""
+        application = f"{self.project}.{interface.removesuffix('nl')}:application"
+        command = ["granian", "--interface", interface, application, "--host", "127.0.0.1"]
         options = [
             "--port",
             str(self.port),
             "--workers",
             "1",
-            "--blocking-threads",
-            "32",
             "--backpressure",
             "64",
+            *(["--blocking-threads", "32"] if interface == "wsgi" else []),
         ]
         return self._spawn("web", [self.python, "-m", *command, *options])
 

@@ -113,6 +113,13 @@ def test_shop_passes_djangos_checks(stack: Shop) -> None:
     assert "no issues" in stack.manage("check", "--fail-level", "WARNING")
 
 
+def test_shop_gets_the_migrations_and_the_command_of_keys(stack: Shop) -> None:
+    assert "No changes" in stack.manage("makemigrations", "--check", "--dry-run")
+    plan = stack.manage("migrate", "--plan")
+    assert "prediction_api.0001_initial" in plan
+    assert "create" in stack.manage("keys", "--help")
+
+
 def test_shop_uses_the_wheel_and_not_this_tree(stack: Shop) -> None:
     show = "import api, predict_worker; print(api.__file__, predict_worker.__file__)"
     assert str(ROOT) not in stack.manage("shell", "-v0", "-c", show)
@@ -199,4 +206,6 @@ def test_project_with_an_api_of_its_own_takes_ours_by_its_second_name(python: st
     django = (python, "-m", "django")
     env = {"DJANGO_SETTINGS_MODULE": "kiosk.settings"}
     assert "no issues" in said(*django, "check", "--fail-level", "WARNING", cwd=home, env=env)
+    assert "No changes" in said(*django, "makemigrations", "--check", "--dry-run", cwd=home, env=env)
+    assert "create" in said(*django, "keys", "--help", cwd=home, env=env)
     assert "[{'status': 'ok'}, {'orders': []}]" in said(*django, "shell", "-c", ask, cwd=home, env=env)

@@ -19,6 +19,7 @@ SPELLED_KEY = re.compile(rf"""['":](?:{KINDS}):(?=[^\s'"])|\.\.\s*['"]:""")
 READS_SETTINGS = re.compile(
     r"""\bdjango\.conf\b(?!:)|\bgetenv\(|\benviron\.(?!setdefault\()|\benviron\[[^\]]*\](?!\s*=[^=])""",
 )
+SUBMITS = re.compile(r"service\(\)\.submit\b")
 
 
 def sources(*folders: str, suffixes: tuple[str, ...] = (".py",), but: tuple[str, ...] = ()) -> Iterator[Path]:
@@ -75,9 +76,14 @@ def test_only_keys_spells_a_redis_key() -> None:
     assert not offences(SPELLED_KEY, others)
 
 
+def test_every_dialect_submits_through_admission() -> None:
+    assert not offences(SUBMITS, sources("api", but=("api/admission.py",)))
+
+
 @pytest.mark.parametrize(
     ("pattern", "offending", "innocent"),
     [
+        (SUBMITS, "answer = service().submit(asked)", "answer = submit(request, asked)"),
         (SPELLED_KEY, 'key = f"{base}:job:{job_id}"', 'raise InvalidRequest("model: no such name")'),
         (SPELLED_KEY, "local key = base .. ':' .. kind", "local key = job_key(id)"),
         (READS_SETTINGS, "from django.conf import settings", '"django.conf:settings"'),

@@ -67,11 +67,12 @@ def test_another_database_is_refused_by_name() -> None:
         database("mysql://host/jobs")
 
 
-def test_the_procfile_names_web_and_worker() -> None:
+def test_the_procfile_names_each_kind_of_process() -> None:
     commands = run.procfile()
-    assert set(commands) == {"web", "worker"}
+    assert set(commands) == {"hooks", "web", "worker"}
     assert shlex.split(commands["web"])[0] == "granian"
     assert shlex.split(commands["worker"])[:2] == ["celery", "--app"]
+    assert shlex.split(commands["hooks"])[4:6] == ["--queues", "hooks"]
 
 
 def test_anonymous_use_is_for_the_loopback_address_alone(clean: pytest.MonkeyPatch) -> None:

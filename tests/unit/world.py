@@ -88,7 +88,7 @@ def _watched(name: str) -> Any:
 
 for _name in (
     *("submit", "get", "get_many", "result", "cancel", "delete", "watch", "delivered"),
-    *("stats", "set_mode", "purge", "release_wakeup", "ping", "jobs", "dead", "redrive"),
+    *("stats", "set_mode", "purge", "release_wakeup", "ping", "jobs", "dead", "redrive", "take"),
 ):
     setattr(Store, _name, _watched(_name))
 
@@ -199,3 +199,4 @@ class World:
 
     def close(self) -> None:
         self.waiters.close()
+        self.service.watchers.close()

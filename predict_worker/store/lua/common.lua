@@ -155,6 +155,47 @@ local function send_replies()
   end
 end
 
+-- Whether this script has made deliveries due.
+local announced = false
+
+-- When a receiver wants attention next: its deliveries wait for a moment, or for the end of a lease.
+local function attend(receiver)
+  local first = redis.call('ZRANGE', receiver_key(receiver), 0, 0, 'WITHSCORES')
+  if first[1] then redis.call('ZADD', due_key(), first[2], receiver) else redis.call('ZREM', due_key(), receiver) end
+  return tonumber(first[2])
+end
+
+-- The end of a job is told to whom its submit has chosen, from the script that ends it on: none is forgotten.
+-- The facts are those of now: the job may be redriven, or gone, before they are sent.
+local function announce(job_id, state, hooks)
+  local facts = cjson.encode(redis.call('HGETALL', job_key(job_id)))
+  for _, hook in ipairs(cjson.decode(hooks)) do
+    local endpoint, url, receiver, events = unpack(hook)
+    if string.find(events, state, 1, true) then
+      local id = job_id .. '-' .. redis.call('HINCRBY', job_key(job_id), 'told', 1)
+      redis.call('HSET', delivery_key(id), 'state', 'pending', 'created', int(now), 'tries', 0, 'job', job_id,
+        'owner', redis.call('HGET', job_key(job_id), 'owner'), 'event', state, 'endpoint', endpoint,
+        'url', url, 'receiver', receiver, 'facts', facts)
+      redis.call('ZADD', receiver_key(receiver), int(now), id)
+      redis.call('INCR', pending_key())
+      redis.call('ZADD', deliveries_key(), int(now), id)
+      attend(receiver)
+      announced = true
+    end
+  end
+end
+
+-- A token to publish, or '' if a worker is at the deliveries or has been told of them. What is late is worth one
+-- more; a token lapses late, since it is sent to nobody where no worker takes it.
+local function wake_deliverer(late)
+  local alive = redis.call('ZCOUNT', deliverers_key(), '(' .. int(now), '+inf')
+  if alive > 0 and not (late and alive < 8) then return '' end
+  redis.call('ZREMRANGEBYSCORE', deliverers_key(), '-inf', int(now))  -- a first write that a full Redis admits
+  local token = string.match(base, '{(%d+)}') .. '-' .. int(now)
+  redis.call('ZADD', deliverers_key(), int(now + 60000000), token)
+  return token
+end
+
 -- Gives a job its final state; its entries are dealt with by the caller. One that is `kept` as a dead letter
 -- keeps the outputs of the ranges that are done.
 local function end_job(job_id, model, state, ...)
@@ -162,8 +203,9 @@ local function end_job(job_id, model, state, ...)
   redis.call('HSET', job, 'state', state, 'finished', int(now), ...)
   redis.call('PEXPIRE', job, settings.record_ttl_ms)
   redis.call('ZREM', deadlines_key(model), job_id)
-  local raw = redis.call('HMGET', job, 'once', 'ranges')
+  local raw = redis.call('HMGET', job, 'once', 'ranges', 'hooks')
   if raw[1] then redis.call('PEXPIRE', once_key(raw[1]), settings.record_ttl_ms) end
+  if raw[3] then announce(job_id, state, raw[3]) end
   local ranges = tonumber(raw[2])
   if ranges == 1 then return end
   local kept = redis.call('HEXISTS', job, 'kept') == 1

@@ -3,8 +3,8 @@
 --       it claimed before, listen_us (0: do not), number of outcomes, then for each: priority, entry id,
 --       job id, range, payload, staged payload or '', facts (JSON), error (JSON) or '', and of an error
 --       that is marked retryable the microseconds until the retry ('+' before: postponed) or 'dead', else ''.
--- Returns {wake-up or '', 1 if the child now listens, {priority, entry id, job id, range, rows, header,
---          payload or false, queue_us, attempt, retries, postponed}, …}
+-- Returns {wake-up or '', 1 if the child now listens, wake-up for deliveries or '', {priority, entry id, job id,
+--          range, rows, header, payload or false, queue_us, attempt, retries, postponed}, …}
 local model, consumer, token = ARGV[1], ARGV[2], ARGV[3]
 local entry_us, max_rows, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local holding, listen_us = ARGV[7] == '1', tonumber(ARGV[8])
@@ -124,7 +124,7 @@ if max_rows == 0 or seen[2] == 'paused' then
   if not holding then redis.call('ZREM', slots, mine) end
   local next_token = waiting_count(model) > 0 and wake(model)
   send_replies()
-  return {next_token or '', 0}
+  return {next_token or '', 0, announced and wake_deliverer() or ''}
 end
 
 -- A wake-up that was replaced meanwhile may still take a free place, else it is a duplicate.
@@ -132,7 +132,7 @@ if not called and not redis.call('ZSCORE', slots, mine) then
   local alive = alive_slots(model)
   if alive > 0 and alive >= wanted_slots(model) then
     send_replies()
-    return {'', 0}
+    return {'', 0, announced and wake_deliverer() or ''}
   end
 end
 
@@ -210,7 +210,7 @@ local function order()
   return PRIORITIES
 end
 
-local claim, read, rows, bytes, more = {'', 0}, 0, 0, 0, false
+local claim, read, rows, bytes, more = {'', 0, ''}, 0, 0, 0, false
 local function add(taken, taken_rows, taken_bytes)
   if taken then
     claim[#claim + 1] = taken
@@ -221,7 +221,7 @@ end
 
 local suspect = rerun()
 if suspect then
-  claim[3], more = suspect, true
+  claim[4], more = suspect, true
 else
   while not more do
     local member = redis.call('ZRANGEBYSCORE', retries_key(model), '-inf', int(now), 'LIMIT', 0, 1)[1]
@@ -244,7 +244,7 @@ end
 
 if read > 0 then redis.call('HINCRBY', model_key(model), 'claimed', read) end
 
-if #claim > 2 or holding then
+if #claim > 3 or holding then
   redis.call('ZADD', slots, int(now + settings.lease_us), mine)
 else
   redis.call('ZREM', slots, mine)
@@ -254,5 +254,6 @@ else
   end
 end
 if more and waiting_count(model) > 0 then claim[1] = wake(model) or '' end
+if announced then claim[3] = wake_deliverer() end
 send_replies()
 return claim

@@ -8,7 +8,11 @@ import pytest
 from django.test import Client, override_settings
 
 from predict_worker import connect
+from tests.unit.api import tfserving
+from tests.unit.api.database import _tables, database
 from tests.unit.world import World
+
+__all__ = ["_tables", "database"]
 
 MAX_BODY_BYTES = 4096
 
@@ -30,3 +34,8 @@ def _settings() -> Iterator[None]:
 @pytest.fixture
 def client(world: World) -> Client:
     return Client()
+
+
+@pytest.fixture
+def half(world: World) -> World:
+    return tfserving.add_models(world)

@@ -46,7 +46,12 @@ def test_the_job_object_has_every_field_and_null_for_what_is_not_known(client: C
     for name in ("started_at", "finished_at", "expires_at", "outputs", "error"):
         assert job[name] is None
     at = f"/api/jobs/{job['id']}"
-    assert job["urls"] == {"self": at, "result": f"{at}/result", "cancel": f"{at}/cancel", "events": None}
+    assert job["urls"] == {
+        "self": at,
+        "result": f"{at}/result",
+        "cancel": f"{at}/cancel",
+        "events": f"{at}/events",
+    }
 
 
 def test_a_waited_job_is_answered_with_its_outputs(client: Client, world: World) -> None:
@@ -178,7 +183,11 @@ def test_every_documented_field_is_accepted(client: Client, data: dict[str, Any]
         (body(deadline_s=10**12), "deadline_s"),
         (body(metadata=[]), "metadata"),
         (body(metadata={"a": "x" * 1020}), "metadata"),
-        (body(webhook="https://example.com"), "webhook"),
+        (body(webhook="ftp://example.com"), "webhook"),
+        (body(webhook="http://127.0.0.1/"), "webhook"),
+        (body(webhook=7), "webhook"),
+        (body(webhook="https://example.com", webhook_events=["started"]), "webhook_events"),
+        (body(webhook_events=["failed"]), "webhook_events"),
         (body(callback=1), "callback"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from predict_worker.codec import Columnar, pack_raw
 from predict_worker.core.errors import ModelNotFound
 from predict_worker.core.ports import Entry
+from predict_worker.node.counting import Counts
 from predict_worker.node.serving import AWAITED_S, Awaited, Loaded
 from predict_worker.node.shadow import Shadow
 from tests.unit.models import loaded
@@ -40,9 +41,9 @@ def no_shadow(name: str) -> None:
 
 def served(*entries: Entry, awaited: bool) -> list[Any]:
     registry: Any = Registry()
-    outcomes = Loaded(registry, "m", lambda version, postponed: awaited, Shadow(registry, no_shadow)).run(
-        entries
-    )
+    outcomes = Loaded(
+        registry, "m", lambda version, postponed: awaited, Shadow(registry, no_shadow), Counts()
+    ).run(entries)
     assert [outcome.entry for outcome in outcomes] == list(entries)
     return outcomes
 

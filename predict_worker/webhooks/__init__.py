@@ -1,0 +1,1 @@
+"""Webhooks by Standard Webhooks (standardwebhooks.com): how the end of a job is told to a URL."""
