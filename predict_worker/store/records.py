@@ -9,6 +9,8 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from ..core.job import (
     Job,
     JobError,
@@ -29,10 +31,10 @@ def dump(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def request_json(new: NewJob) -> str:
+def request_json(new: NewJob) -> bytes:
     """What the job's record keeps of its submit and no script needs to read. Short: Redis stores a hash of
     values up to 64 bytes in less than half the memory."""
-    return dump([new.version, new.artefact, new.signature_name, new.rows, new.metadata])
+    return orjson.dumps([new.version, new.artefact, new.signature_name, new.rows, new.metadata])
 
 
 def short_digest(digest: str | None) -> str:
@@ -44,9 +46,9 @@ def _digest(raw: bytes) -> str | None:
     return text if ":" in text or not text else _SHA256 + text
 
 
-def header_json(new: NewJob) -> str:
+def header_json(new: NewJob) -> bytes:
     """What a worker must know of an entry: the same text for all like jobs of a model."""
-    return dump([new.version, new.digest, new.pinned, new.signature_name, new.outputs])
+    return orjson.dumps([new.version, new.digest, new.pinned, new.signature_name, new.outputs])
 
 
 @lru_cache(maxsize=1024)
@@ -84,16 +86,17 @@ def hooks_json(new: NewJob) -> str:
     return dump([[hook.endpoint_id, hook.url, hook.receiver, " ".join(hook.events)] for hook in new.hooks])
 
 
-def facts_json(outcome: Outcome) -> str:
+def facts_json(outcome: Outcome) -> bytes:
     """The timings; and what ran, unless it is what submit had resolved."""
     timings, entry = outcome.timings, outcome.entry
     facts = [timings.queue_ms, timings.predict_ms, timings.batch_rows]
     ran = [outcome.version, outcome.digest, outcome.artefact]
-    return dump(facts if ran[:2] in ([entry.version, entry.digest], [None, None]) else facts + ran)
+    resolved = ran[:2] in ([entry.version, entry.digest], [None, None])
+    return orjson.dumps(facts if resolved else facts + ran)
 
 
 def _facts(raw: bytes) -> list[Any]:
-    facts = json.loads(raw)
+    facts = orjson.loads(raw)
     return facts if len(facts) > 3 else [*facts, None, None, None]
 
 
@@ -111,7 +114,7 @@ def error_json(error: JobError) -> str:
 def job_from_fields(job_id: str, fields: Sequence[bytes]) -> Job:
     """From get.lua's flat list of names and values."""
     raw = {fields[i]: fields[i + 1] for i in range(0, len(fields), 2)}
-    version, artefact, signature_name, rows, metadata = json.loads(raw[b"request"])
+    version, artefact, signature_name, rows, metadata = orjson.loads(raw[b"request"])
     state = JobState(raw[b"state"].decode())
     facts = _facts(raw.get(b"facts", b"[null,null,null]"))
     return Job(
