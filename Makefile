@@ -46,12 +46,12 @@ check: .venv/dev.stamp ## Lint, types, import contracts, Django's own checks
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate $(UPGRADE)
 WORKER_EXTRAS := --extra worker --extra litert --extra onnx --extra images
-RUN_EXTRAS := $(WORKER_EXTRAS) --extra server --extra embedded --extra demo
+RUN_EXTRAS := $(WORKER_EXTRAS) --extra server --extra schema --extra embedded --extra demo
 lock: .venv/dev.stamp ## Pin versions and hashes anew (UPGRADE=--upgrade takes the newest)
 	$(COMPILE) $(RUN_EXTRAS) --extra dev -o requirements-dev.lock
 	$(COMPILE) $(RUN_EXTRAS) -c requirements-dev.lock -o requirements-run.lock
 	$(COMPILE) $(WORKER_EXTRAS) -c requirements-dev.lock -o requirements-worker.lock
-	$(COMPILE) --extra server -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) --extra server --extra schema -c requirements-dev.lock -o requirements.lock
 
 clean: ## Remove what the other targets made: .venv, var, the digits model, caches
 	rm -rf .venv var models/digits build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

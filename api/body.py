@@ -40,7 +40,11 @@ def read_body(request: HttpRequest) -> bytes:
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:
-    declared = int(request.META.get("CONTENT_LENGTH") or 0)
+    given = request.META.get("CONTENT_LENGTH") or "0"
+    try:
+        declared = int(given)
+    except ValueError:
+        raise InvalidRequest("Content-Length", "a number of bytes", repr(given[:100])) from None
     if declared > limit:
         raise _too_large(limit, f"{declared} bytes")
     parts, left = [], limit + 1
@@ -56,8 +60,8 @@ def _read(request: HttpRequest, limit: int) -> bytes:
 
 
 def _inflate(raw: bytes, coding: str, limit: int) -> bytes:
-    view, at, parts, left = memoryview(raw), 0, list[bytes](), limit
-    while at < len(view) or not parts:  # a gzip file may have several members
+    view, at, inflated = memoryview(raw), 0, bytearray()
+    while True:  # a gzip file may have several members
         # "deflate" is zlib's format, but some clients send the bare one.
         bare = coding == "deflate" and at < len(view) and (view[at] & 0x0F != 8)
         stream = zlib.decompressobj(-15 if bare else CODINGS[coding])
@@ -67,14 +71,14 @@ def _inflate(raw: bytes, coding: str, limit: int) -> bytes:
             if not piece:
                 raise InvalidRequest("body", f"complete {coding} data", "data that ends early")
             try:
-                parts.append(stream.decompress(piece, left + 1))
+                inflated += stream.decompress(piece, limit + 1 - len(inflated))
             except zlib.error as error:
                 raise InvalidRequest("body", f"{coding} data", str(error)) from None
-            left -= len(parts[-1])
-            if left < 0:
+            if len(inflated) > limit:
                 raise _too_large(limit, "more once inflated")
             at += len(piece) - len(stream.unused_data)
-    return b"".join(parts)
+        if at == len(view):
+            return bytes(inflated)
 
 
 def _too_large(limit: int, got: str) -> PayloadTooLarge:

@@ -14,6 +14,7 @@ from .jobs import views as jobs
 from .oip import urls as oip
 from .ops import views as ops
 from .replicate import urls as replicate
+from .schema import urls as schema
 from .tfserving import urls as tfserving
 from .views import NoSuchPath
 
@@ -37,10 +38,11 @@ urlpatterns = [
     path("api/models/<str:name>/resume", operating.SetMode.as_view(mode=Mode.SERVING), name="resume"),
     path("api/workers", catalogue.Workers.as_view(), name="workers"),
     path("", include(hooks)),
+    path("", include(schema)),
     path("healthz", ops.Health.as_view(), name="healthz"),
     path("readyz", ops.Readiness.as_view(), name="readyz"),
     # No other path under api/: a project may have some of its own.
-    re_path(r"^api/(hooks|jobs|models|workers)/", NoSuchPath.as_view()),
+    re_path(r"^api/(docs|hooks|jobs|models|schema|workers)/", NoSuchPath.as_view()),
     path("", include(oip)),
     path("", include(replicate)),
     path("", include(tfserving)),

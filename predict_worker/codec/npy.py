@@ -50,7 +50,9 @@ def _npy_header(data: bytes, field: str) -> tuple[tuple[int, ...], bool, np.dtyp
     if dtype.hasobject or not dtype.itemsize:
         raise InvalidRequest(field, "numbers or texts, never objects (pickle)", f"dtype {dtype}")
     if len(shape) > MAX_RANK:
-        raise InvalidRequest(field, f"at most {MAX_RANK} dimensions", f"shape {shape}")
+        raise InvalidRequest(field, f"at most {MAX_RANK} dimensions", f"{len(shape)}")
+    if any(size.bit_length() > 63 for size in shape):  # Python would not even print some of them
+        raise InvalidRequest(field, "dimensions of 63 bits at most", "longer ones")
     return shape, column_major, dtype, stream.tell()
 
 

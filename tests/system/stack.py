@@ -74,7 +74,7 @@ class Stack:
         self.await_ready()
         return self
 
-    def web(self, interface: str = "wsgi") -> subprocess.Popen[bytes]:
+    def web(self, interface: str = "wsgi", threads: int = 32) -> subprocess.Popen[bytes]:
         """Or ``asginl``: ASGI without its lifespan."""
         application = f"{self.project}.{interface.removesuffix('nl')}:application"
         command = ["granian", "--interface", interface, application, "--host", "127.0.0.1"]
@@ -85,7 +85,7 @@ class Stack:
             "1",
             "--backpressure",
             "64",
-            *(["--blocking-threads", "32"] if interface == "wsgi" else []),
+            *(["--blocking-threads", str(threads)] if interface == "wsgi" else []),
         ]
         return self._spawn("web", [self.python, "-m", *command, *options])
 

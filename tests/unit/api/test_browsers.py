@@ -65,7 +65,7 @@ def test_a_session_without_its_token_is_403(browser: Client, world: World, heade
     refused(browser.delete(at), 403, "permission_denied")
     refused(browser.post(f"{at}/cancel"), 403, "permission_denied")
     refused(browser.post("/api/jobs", {"model": "digits"}), 403, "permission_denied")
-    assert "submit_many" not in world.store.calls
+    assert "submit" not in world.store.calls
 
 
 def test_a_body_that_the_view_does_not_parse_is_no_hindrance(browser: Client, world: World) -> None:

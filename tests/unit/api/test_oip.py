@@ -124,7 +124,7 @@ def test_what_is_wrong_is_named_and_nothing_is_queued(
 ) -> None:
     response = post(client, fields) if isinstance(fields, bytes) else infer(client, fields)
     refused(response, 400, *parts)
-    assert "submit_many" not in world.store.calls
+    assert "submit" not in world.store.calls
     assert world.service.queues.stats("digits").waiting == 0
 
 

@@ -154,7 +154,7 @@ def test_an_output_that_json_cannot_hold_is_refused_before_it_runs(
     echo(world, TensorSpec("x", dtype, (-1,)))
     status, part = (400, "outputs.x_out.parameters.binary_data") if dtype == "float16" else (501, "complex64")
     refused(infer(client, {"inputs": [X]}, at="/v2/models/echo/infer"), status, part)
-    assert "submit_many" not in world.store.calls
+    assert "submit" not in world.store.calls
 
 
 def test_bytes_that_are_no_text_want_the_binary_form(client: Client, world: World) -> None:
@@ -190,7 +190,7 @@ def test_what_is_wrong_is_named(
     body, true_length = joined(fields, tail)
     headers = {} if length is None else {"inference_header_content_length": length or true_length}
     refused(post(client, body, **headers), 400, *parts)
-    assert "submit_many" not in world.store.calls
+    assert "submit" not in world.store.calls
 
 
 def test_a_binary_tensor_is_a_view_of_the_body() -> None:

@@ -35,14 +35,14 @@ def test_a_caller_beyond_its_rate_is_429_and_nothing_is_queued(world: World) -> 
     mine, other = asking(issue()), asking(issue())
     with limited("2/60s"):
         assert [post(mine).status_code for _ in range(2)] == [202, 202]
-        submits = world.store.calls.count("submit_many")
+        submits = world.store.calls.count("submit")
         response = post(mine)
         problem = refused(response, 429, "throttled")
         assert "2 in 60 s" in problem["detail"]
         assert response["RateLimit"] == '"default";r=0;t=60'
         assert response["Retry-After"] == "60"
         assert len(mine.get("/api/jobs").json()["jobs"]) == 2
-        assert world.store.calls.count("submit_many") == submits
+        assert world.store.calls.count("submit") == submits
         assert post(other).status_code == 202
 
 
