@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from predict_worker.core.errors import JobUnsuccessful, PredictionError
+from predict_worker.core.errors import JobUnsuccessful, ModelNotFound, PredictionError
 
 from ..errors import Problem, problem_of
 from ..views import ApiView, json_response
@@ -59,6 +59,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
     problem = problem_of(error, context["view"])
     if isinstance(error, JobUnsuccessful):
         problem = _of_job(problem, error)
+    elif isinstance(error, ModelNotFound):  # published programs look for Triton's first words
+        problem = replace(problem, detail=f"Request for unknown model: {problem.detail}")
     return json_response({"error": problem.detail}, problem.status, problem.headers)
 
 

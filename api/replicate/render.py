@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from rest_framework.request import Request
 
 from predict_worker.codec import join_ranges, to_json
@@ -30,7 +31,8 @@ class Site:
     it refuses a Host that is not allowed."""
 
     def __init__(self, request: Request) -> None:
-        self._predictions = request.build_absolute_uri(reverse("prediction_api:replicate-predictions"))
+        http = request._request
+        self._predictions = f"{http.scheme}://{http.get_host()}{_path(get_script_prefix())}"
 
     def urls(self, job_id: str) -> dict[str, str]:
         at = f"{self._predictions}/{job_id}"
@@ -38,6 +40,11 @@ class Site:
 
     def page(self, cursor: str) -> str:
         return f"{self._predictions}?{urlencode({'cursor': cursor})}"
+
+
+@lru_cache(maxsize=16)
+def _path(script_prefix: str) -> str:
+    return reverse("prediction_api:replicate-predictions")
 
 
 def prediction(answer: Answer, site: Site) -> dict[str, Any]:

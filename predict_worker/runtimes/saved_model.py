@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _RECORDED_MAX_BYTES = 1 << 31  # as large as a message of TensorFlow Serving can be
 _SERVE = "serve"
+_SHAPED_PLACEHOLDERS = 24  # the version of graphs from which a placeholder's empty shape is a scalar's
 _INIT_OP = "__saved_model_init_op"
 _UNKNOWN = meta_graph_pb2.SignatureDef()
 
@@ -110,6 +111,7 @@ def _load_graph_alone(path: Path, proto: saved_model_pb2.SavedModel) -> Any:
     # That loader would make the initialiser a signature too, which fails where it reads assets. The graph
     # names it in a collection besides.
     graph.signature_def.pop(_INIT_OP, None)
+    _leave_shapes_open(graph)
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder)
         for part in path.iterdir():
@@ -117,6 +119,18 @@ def _load_graph_alone(path: Path, proto: saved_model_pb2.SavedModel) -> Any:
                 (bare / part.name).symlink_to(part.resolve())
         (bare / "saved_model.pb").write_bytes(proto.SerializeToString())
         return tf.saved_model.load(folder, tags=None)
+
+
+def _leave_shapes_open(graph: meta_graph_pb2.MetaGraphDef) -> None:
+    """TensorFlow 1.0 left out shapes that it did not know; later ones read a scalar there."""
+    for definition in graph.signature_def.values():
+        for tensor in (*definition.inputs.values(), *definition.outputs.values()):
+            if not tensor.HasField("tensor_shape"):
+                tensor.tensor_shape.unknown_rank = True
+    if graph.graph_def.versions.producer < _SHAPED_PLACEHOLDERS:
+        for node in graph.graph_def.node:
+            if node.op == "Placeholder" and not node.attr["shape"].shape.dim:
+                node.attr["shape"].shape.unknown_rank = True
 
 
 def _read_proto(path: Path) -> saved_model_pb2.SavedModel | None:

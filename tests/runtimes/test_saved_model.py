@@ -2,6 +2,7 @@
 
 import gc
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,26 @@ def test_an_export_whose_optimizer_is_no_longer_known_is_served_by_its_graph(tmp
         answer = model.run("serving_default", inputs)
         assert (answer["y"].tolist(), answer["z"].tolist()) == ([3.0] * rows, [1] * rows)
     assert "add_slot" in caplog.text
+
+
+def test_an_export_without_shapes_as_of_tensorflow_1_0_is_served(tmp_path):
+    shutil.copytree(HALF_PLUS_TWO / "00000123", tmp_path / "1")
+    file = tmp_path / "1" / "saved_model.pb"
+    proto = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    (graph,) = proto.meta_graphs
+    graph.graph_def.versions.producer = 21
+    for node in graph.graph_def.node:
+        if node.op == "Placeholder":
+            node.attr["shape"].shape.Clear()
+    for definition in graph.signature_def.values():
+        for tensor in (*definition.inputs.values(), *definition.outputs.values()):
+            tensor.ClearField("tensor_shape")
+    file.write_bytes(proto.SerializeToString())
+    with pytest.raises(ValueError, match="rank"):
+        tf.saved_model.load(str(tmp_path / "1"))
+    model = load(tmp_path / "1")
+    answer = model.run("serving_default", {"x": np.array([[2.0], [3.0]], np.float32)})
+    assert answer["y"].tolist() == [[3.0], [3.5]]
 
 
 def test_the_first_error_is_told_when_the_graph_does_not_load_either(tmp_path):

@@ -55,6 +55,16 @@ def test_a_version_or_a_label_in_the_path(client: Client, world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", ["nobody", "nobody/config", "nobody/ready", "nobody/stats", "digits/versions/9"]
+)
+def test_what_does_not_exist_is_told_in_the_words_clients_look_for(
+    client: Client, world: World, path: str
+) -> None:
+    message = refused(client.get(f"/v2/models/{path}"), 404, "no ")
+    assert message.startswith("Request for unknown model: ")
+
+
+@pytest.mark.parametrize(
     ("datatype", "dtype", "data"),
     [
         ("BOOL", "bool", [True, False]),
