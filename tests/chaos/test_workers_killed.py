@@ -24,7 +24,7 @@ target = pathlib.Path(sys.argv[2]); target.mkdir(parents=True); (target / "half.
 
 
 def lite(folder: Path) -> Path:
-    """``half`` alone, for LiteRT: its workers start in a second: twenty take no minutes."""
+    """``half`` alone, for LiteRT, whose workers start in a second instead of five."""
     source, target = make_models(folder / "models") / "half" / "1", folder / "lite" / "half" / "1"
     command = [sys.executable, "-c", _CONVERT, str(source), str(target)]
     subprocess.run(command, check=True, capture_output=True)
