@@ -8,9 +8,8 @@ from typing import Any
 from predict_worker.core.job import from_micros
 from predict_worker.core.ports import Heartbeat, QueueStats, VersionStatus
 from predict_worker.core.spec import ModelSpec, Signature, TensorSpec
+from predict_worker.job_object import rfc3339
 from predict_worker.service import ModelView
-
-from ..times import rfc3339
 
 
 def summary(model: ModelView) -> dict[str, Any]:

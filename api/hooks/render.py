@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from predict_worker.core.hooks import Attempt, Delivery, Endpoint
-
-from ..times import rfc3339
+from predict_worker.job_object import rfc3339
 
 
 def endpoint_object(endpoint: Endpoint, with_secret: bool = False) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from predict_worker.codec import dumps
 from predict_worker.connect import service
 from predict_worker.core.job import Job, JobState
+from predict_worker.job_object import rfc3339
 from predict_worker.watching import Reached, reached
 
 from .. import sse
 from ..auth import owner_of
-from ..times import rfc3339
 from ..views import ApiView
 
 _QUEUED: Reached = (0, 0, 0)

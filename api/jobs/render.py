@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from django.http import HttpResponse
-from django.urls import get_script_prefix, reverse
 
 from predict_worker import job_object as job_objects
 from predict_worker.core.job import Job
 from predict_worker.service import Answer, PredictionService
 
 from ..errors import retry_after
+from ..paths import path_of
 from ..prefer import Preference
 from ..views import json_response
 
@@ -43,10 +42,5 @@ def job_object(answer: Answer) -> dict[str, Any]:
 
 
 def _urls(job: Job) -> Mapping[str, str | None]:
-    at = f"{_jobs_path(get_script_prefix())}/{job.id}"
+    at = f"{path_of('jobs')}/{job.id}"
     return {"self": at, "result": f"{at}/result", "cancel": f"{at}/cancel", "events": f"{at}/events"}
-
-
-@lru_cache(maxsize=16)
-def _jobs_path(script_prefix: str) -> str:
-    return reverse("prediction_api:jobs")

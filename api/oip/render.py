@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from django.http import HttpResponse
-from django.urls import get_script_prefix, reverse
 
 from predict_worker.codec import STRING, canonical, dtype_name, dumps, string_bytes, to_json
 from predict_worker.codec.dtypes import Array
@@ -16,6 +14,7 @@ from predict_worker.core.job import Job
 from predict_worker.core.spec import Signature
 
 from ..errors import retry_after
+from ..paths import path_of
 from . import datatypes
 from .binary import HEADER_LENGTH
 from .classes import highest
@@ -44,7 +43,7 @@ def response(
 
 def accepted(job: Job, wanted: Wanted, retry_after_s: float, headers: Mapping[str, str]) -> HttpResponse:
     """202 to one that is not final: an inference response without outputs that says where to look."""
-    at = f"{_root(get_script_prefix())}/models/{job.model}/jobs/{job.id}"
+    at = f"{path_of('oip-server')}/models/{job.model}/jobs/{job.id}"
     about = {**_about(job, wanted), "parameters": {"job": job.id, "state": job.state.value}}
     return HttpResponse(
         dumps({**about, "outputs": []}),
@@ -62,11 +61,6 @@ def refuse_unwritable(signature: Signature, wanted: Wanted) -> None:
             form = wanted.form(spec.name)
             if not form.classes:
                 _writable(spec.name, datatypes.datatype(spec.dtype), binary=form.binary)
-
-
-@lru_cache(maxsize=16)
-def _root(script_prefix: str) -> str:
-    return reverse("prediction_api:oip-server")
 
 
 def _about(job: Job, wanted: Wanted) -> dict[str, Any]:

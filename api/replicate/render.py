@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-from django.urls import get_script_prefix, reverse
 from rest_framework.request import Request
 
 from predict_worker.codec import join_ranges, to_json
 from predict_worker.core.job import Job, JobState
+from predict_worker.job_object import rfc3339
 from predict_worker.service import Answer, Page
 
-from ..times import rfc3339
+from ..paths import path_of
 
 STATUS: Mapping[JobState, str] = {
     JobState.QUEUED: "starting",
@@ -32,7 +31,7 @@ class Site:
 
     def __init__(self, request: Request) -> None:
         http = request._request
-        self._predictions = f"{http.scheme}://{http.get_host()}{_path(get_script_prefix())}"
+        self._predictions = f"{http.scheme}://{http.get_host()}{path_of('replicate-predictions')}"
 
     def urls(self, job_id: str) -> dict[str, str]:
         at = f"{self._predictions}/{job_id}"
@@ -40,11 +39,6 @@ class Site:
 
     def page(self, cursor: str) -> str:
         return f"{self._predictions}?{urlencode({'cursor': cursor})}"
-
-
-@lru_cache(maxsize=16)
-def _path(script_prefix: str) -> str:
-    return reverse("prediction_api:replicate-predictions")
 
 
 def prediction(answer: Answer, site: Site) -> dict[str, Any]:

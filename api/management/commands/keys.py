@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from predict_worker.core.rates import EXAMPLE, parse_duration
+from predict_worker.management.subcommands import subcommands
 
 from ...keys.known import TTL_S
 from ...keys.models import ApiKey
@@ -27,13 +28,7 @@ class Command(BaseCommand):
     requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-        def command(name: str, told: str) -> CommandParser:
-            added: CommandParser = commands.add_parser(name, help=told, description=told)
-            added.add_argument("--json", action="store_true", help="print JSON")
-            return added
-
+        command = subcommands(parser)
         create = command("create", "Make a key and print it: it is not shown again.")
         create.add_argument("name", metavar="NAME", help="what, or who, will ask with it")
         create.add_argument("--user", help="name of the user whose jobs its are; default: they are its own")

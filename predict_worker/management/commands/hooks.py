@@ -14,6 +14,7 @@ from ...core.errors import EndpointNotFound, PredictionError
 from ...core.hooks import EVENTS, JOBS, Delivery, Endpoint
 from ...service import MAX_PAGE
 from ...webhooks.endpoints import COMPLETED, OVERLAP_S
+from ..subcommands import subcommands
 
 COLUMNS = "{:<38} {:<10} {:<14} {:<20} {:>8}  {}"
 HEAD = COLUMNS.format("ID", "STATE", "TYPE", "CREATED", "ATTEMPTS", "TO")
@@ -24,21 +25,18 @@ class Command(BaseCommand):
     requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        listed = _command(commands, "list", "The newest deliveries.")
+        command = subcommands(parser)
+        listed = command("list", "The newest deliveries.")
         listed.add_argument("--job", metavar="ID", help="of this job")
         listed.add_argument("--owner", help="user:<pk>, or '' for those of nobody; default: everybody's")
         listed.add_argument("--limit", type=int, choices=range(1, MAX_PAGE + 1), default=20, metavar="N")
-        _command(commands, "show", "One delivery with its attempts.").add_argument(
-            "delivery_id", metavar="ID"
-        )
-        replay = _command(commands, "replay", "Deliver again, now.")
+        command("show", "One delivery with its attempts.").add_argument("delivery_id", metavar="ID")
+        replay = command("replay", "Deliver again, now.")
         replay.add_argument("delivery_ids", nargs="+", metavar="ID")
-        told = "Receivers of all jobs of an owner."
-        endpoint = commands.add_parser("endpoint", help=told, description=told)
-        actions = endpoint.add_subparsers(dest="action", required=True, metavar="ACTION")
-        _command(actions, "list", "All endpoints.").add_argument("--owner")
-        add = _command(actions, "add", "Register a URL; prints its secret.")
+        endpoint = command("endpoint", "Receivers of all jobs of an owner.", group=True)
+        action = subcommands(endpoint, "action")
+        action("list", "All endpoints.").add_argument("--owner")
+        add = action("add", "Register a URL; prints its secret.")
         add.add_argument("url", metavar="URL")
         add.add_argument("--owner", default="", help="user:<pk>; default: jobs of nobody")
         add.add_argument("--event", action="append", choices=[*EVENTS, COMPLETED], help="default: completed")
@@ -48,11 +46,11 @@ class Command(BaseCommand):
             ("enable", "Deliver again to one that was disabled by 410."),
             ("remove", "Forget an endpoint."),
         ):
-            action = _command(actions, name, what)
-            action.add_argument("endpoint_id", metavar="ID", help=f"{JOBS} signs what goes to URLs of jobs")
-            action.add_argument("--owner", default="", help=f"whose, of the endpoint {JOBS}")
+            one = action(name, what)
+            one.add_argument("endpoint_id", metavar="ID", help=f"{JOBS} signs what goes to URLs of jobs")
+            one.add_argument("--owner", default="", help=f"whose, of the endpoint {JOBS}")
             if name == "rotate":
-                action.add_argument("--overlap-s", type=float, default=OVERLAP_S, metavar="SECONDS")
+                one.add_argument("--overlap-s", type=float, default=OVERLAP_S, metavar="SECONDS")
 
     def handle(self, *_: Any, command: str, **options: Any) -> None:
         name = f"_endpoint_{options['action']}" if command == "endpoint" else f"_{command}"
@@ -142,12 +140,6 @@ class Command(BaseCommand):
         elif isinstance(value, tuple):
             value = [asdict(each) for each in value]
         self.stdout.write(json.dumps(value, default=lambda moment: moment.isoformat(), ensure_ascii=False))
-
-
-def _command(commands: Any, name: str, told: str) -> CommandParser:
-    added: CommandParser = commands.add_parser(name, help=told, description=told)
-    added.add_argument("--json", action="store_true", help="print JSON")
-    return added
 
 
 def _open(endpoint: Endpoint) -> dict[str, Any]:

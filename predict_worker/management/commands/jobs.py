@@ -14,6 +14,7 @@ from ...connect import service
 from ...core.errors import PredictionError
 from ...core.job import Job, JobState
 from ...service import MAX_PAGE, Page
+from ..subcommands import subcommands
 
 COLUMNS = "{:<36} {:<10} {:<20} {:<20} {:>8}  {}"
 HEAD = COLUMNS.format("ID", "STATE", "MODEL", "CREATED", "ATTEMPTS", "OWNER")
@@ -24,13 +25,7 @@ class Command(BaseCommand):
     requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-        def command(name: str, told: str) -> CommandParser:
-            added: CommandParser = commands.add_parser(name, help=told, description=told)
-            added.add_argument("--json", action="store_true", help="print JSON")
-            return added
-
+        command = subcommands(parser)
         listed = command("list", "The newest jobs.")
         listed.add_argument("--state", choices=[state.value for state in JobState])
         listed.add_argument("--model")

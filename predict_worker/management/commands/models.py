@@ -14,6 +14,7 @@ from ...core.errors import PredictionError
 from ...core.ports import Mode
 from ...repository.directory import ModelRepository
 from ...service import ModelView
+from ..subcommands import subcommands
 from ..verifying import verified
 
 COLUMNS = "{:<24} {:<9} {:<12} {:<16} {:<12} {:>8} {:>8}  {}"
@@ -34,13 +35,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-        def command(name: str, told: str) -> CommandParser:
-            added: CommandParser = commands.add_parser(name, help=told, description=told)
-            added.add_argument("--json", action="store_true", help="print JSON")
-            return added
-
+        command = subcommands(parser)
         command("list", "The models that workers know, and their queues.")
         command("show", "One model.").add_argument("model", metavar="MODEL")
         label = command("label", "Move a label to a version that ready workers hold, or take it away.")

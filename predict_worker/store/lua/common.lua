@@ -260,3 +260,34 @@ local function bury(job_id, model, failure, ...)
   redis.call('ZREMRANGEBYSCORE', dead_key(model), '-inf', int(now - settings.record_ttl_ms * 1000))
   reply(raw[3], job_id)
 end
+
+-- A page of a list as {cursor or '', its id, moment, id, …}: at most so many that are ``wanted(id)``, after
+-- the moment and id of the cursor. ``read(seen, last_moment)`` gives the next hundred as id, moment, id, …
+local function newest_first(limit, cursor, cursor_id, read, wanted)
+  local answer, last_moment, last_id, seen = {'', ''}, '', '', 0
+  while seen < 1000 do
+    local found = read(seen, last_moment)
+    for at = 1, #found, 2 do
+      local id, moment = found[at], found[at + 1]
+      if not (moment == cursor and id >= cursor_id) and wanted(id) then
+        if #answer == 2 + 2 * limit then
+          answer[1], answer[2] = last_moment, last_id
+          return answer
+        end
+        answer[#answer + 1], answer[#answer + 2] = moment, id
+      end
+      last_moment, last_id = moment, id
+    end
+    if #found < 200 then return answer end
+    seen = seen + 100
+  end
+  answer[1], answer[2] = last_moment, last_id
+  return answer
+end
+
+-- For ``newest_first``: of a set by moments.
+local function by_moment(set, cursor)
+  return function(seen)
+    return redis.call('ZREVRANGEBYSCORE', set, cursor, '-inf', 'WITHSCORES', 'LIMIT', seen, 100)
+  end
+end
