@@ -63,7 +63,7 @@ def test_no_bytes_are_an_error_of_the_server(client: Client, world: World, raw: 
 
 @few
 @given(
-    job_id=st.text(st.characters(exclude_characters="/?#"), min_size=1, max_size=40).filter(
+    job_id=st.text(st.characters(codec="utf-8", exclude_characters="/?#"), min_size=1, max_size=40).filter(
         lambda text: text not in (".", "..")
     )
 )
