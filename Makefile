@@ -18,7 +18,7 @@ run: .venv/run.stamp ## Start everything here: Redis, web, worker, a trained dig
 test: .venv/dev.stamp ## Run the tests (ARGS="-k name" selects)
 	$(BIN)/python -m pytest $(ARGS)
 
-DEBIAN_PACKAGES := buildah debootstrap docker-compose faketime python3-venv
+DEBIAN_PACKAGES := buildah chromium-headless-shell debootstrap docker-compose faketime python3-venv
 test-system: .venv/dev.stamp ## Run the tests that need root or Debian packages, which it installs where it may
 	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "Not root, or no Debian: nothing is installed, and what lacks something is skipped"; \

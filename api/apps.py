@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.core.checks import register
+from django.core.signals import request_started
 
 
 class PredictionApiConfig(AppConfig):
@@ -9,5 +10,7 @@ class PredictionApiConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # it needs the models, which are not ready before
+        from .content_type import shield
 
         register(checks.check_keys, checks.TAG, deploy=True)
+        request_started.connect(shield)

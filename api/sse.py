@@ -25,6 +25,9 @@ from predict_worker.watching import Watch
 
 log = logging.getLogger(__name__)
 
+ASYNC_BODY = "api.async_body"
+"""In a WSGI environment: who serves it takes bodies that are iterated asynchronously, too."""
+
 HEARTBEAT_S = 10.0
 """So often a stream without events says something: it shows whether anybody still listens."""
 
@@ -73,7 +76,7 @@ def answer(request: Request, watch: Watch, tell: Tell, last: Id) -> HttpResponse
         watch.close()
         status = 200 if head else 204
         return HttpResponse(status=status, content_type="text/event-stream", headers=_HEADERS)
-    under_asgi = isinstance(request._request, ASGIRequest)
+    under_asgi = ASYNC_BODY in request.META or isinstance(request._request, ASGIRequest)
     body = _AsyncBody(stream) if under_asgi else _Body(stream)
     return StreamingHttpResponse(body, content_type="text/event-stream", headers=_HEADERS)
 

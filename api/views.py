@@ -21,6 +21,7 @@ from predict_worker.codec import dumps
 
 from .auth import ConfiguredAuthentication, OwnersOnly
 from .body import admit_chunked
+from .content_type import refuse_unreadable
 from .errors import exception_handler
 from .keys.scopes import Scope
 
@@ -80,6 +81,7 @@ class ApiView(APIView):
     content_negotiation_class = ByMediaType
     metadata_class = None
     versioning_class = None
+    waits: frozenset[str] = frozenset()  # methods that wait for results, and block through the service alone
     scope: Scope | None = None  # what a caller needs, where it does not follow from the method
     request_id = ""
     rate_headers: Mapping[str, str] = {}
@@ -95,6 +97,10 @@ class ApiView(APIView):
         if "HTTP_TRANSFER_ENCODING" in request.META:
             admit_chunked(request)
         return super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        refuse_unreadable(request._request)
+        super().initial(request, *args, **kwargs)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import load
-from .services import ROOT, Service, await_true, running, tutorial_web, web, worker
+from .services import ROOT, Service, await_true, running, threaded_web, tutorial_web, web, worker
 
 RESULTS = ROOT / "benchmarks" / "results"
 MANY, ALONE = 64, 1
@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 @contextmanager
 def ours(folder: Path, models: Path, appendfsync: str = "everysec", children: int = 1) -> Iterator[Service]:
-    commands = {"web": web("proj.wsgi:application", 2, 40), "worker": worker("proj", children)}
+    commands = {"web": web("proj.asgi:application", 2), "worker": worker("proj", children)}
     environment = {
         "DJANGO_SETTINGS_MODULE": "proj.settings",
         "MODEL_REPOSITORY": str(models / "models"),
@@ -53,7 +53,7 @@ def naive(folder: Path, models: Path, call: str, same_server: bool = False) -> I
     """Served by gunicorn, as tutorials do, or by the server and the threads that this service has."""
     application = "benchmarks.naive.wsgi:application"
     commands = {
-        "web": web(application, 2, 40) if same_server else tutorial_web(application, 2),
+        "web": threaded_web(application, 2, 40) if same_server else tutorial_web(application, 2),
         "worker": worker("benchmarks.naive.celery", 2),
     }
     environment = {

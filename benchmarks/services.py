@@ -98,11 +98,19 @@ def running(
                     stop(process, 15)
 
 
-def web(application: str, workers: int, threads: int) -> list[str]:
+def web(application: str, workers: int) -> list[str]:
+    """As the Procfile has it."""
+    return _granian("asginl", application, workers)
+
+
+def threaded_web(application: str, workers: int, threads: int) -> list[str]:
+    return [*_granian("wsgi", application, workers), "--blocking-threads", str(threads)]
+
+
+def _granian(interface: str, application: str, workers: int) -> list[str]:
     return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws", application),
-        *("--host", "127.0.0.1", "--port", "{port}", "--workers", str(workers)),
-        *("--blocking-threads", str(threads), "--log-level", "error"),
+        *(sys.executable, "-m", "granian", "--interface", interface, "--http", "1", "--no-ws", application),
+        *("--host", "127.0.0.1", "--port", "{port}", "--workers", str(workers), "--log-level", "error"),
     ]
 
 

@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import partial
 
 from .core.errors import ModelNotFound, StoreUnavailable
+from .core.inbox import apart
 from .core.ports import CatalogueStore, CatalogueView, ModelEntry
 from .core.spec import ModelRef, ModelSpec
 
@@ -157,11 +159,8 @@ class Catalogue:
         index = self._index
         if index is None:
             return self._refreshed(self._max_age_s)
-        if self._clock() - self._read_at > self._max_age_s and self._reading.acquire(blocking=False):
-            try:
-                self._read()
-            finally:
-                self._reading.release()
+        if self._clock() - self._read_at > self._max_age_s:
+            apart(self._renew)
         return self._index or index
 
     def entry(self, name: str) -> ModelEntry:
@@ -190,12 +189,23 @@ class Catalogue:
 
     def _refreshed(self, max_age_s: float) -> Index:
         """An index no older than that, as far as the store answers; waits for a reading under way."""
+        return apart(partial(self._renewed, max_age_s))
+
+    def _renewed(self, max_age_s: float) -> Index:
         with self._reading:
             if self._clock() - self._read_at > max_age_s:
                 self._read()
             if self._index is None:
                 raise StoreUnavailable(self._failure)
             return self._index
+
+    def _renew(self) -> None:
+        """Unless another thread is at it."""
+        if self._reading.acquire(blocking=False):
+            try:
+                self._read()
+            finally:
+                self._reading.release()
 
     def _read(self) -> None:
         """Under the lock. A failure counts too: a store that is away is not asked by every request."""

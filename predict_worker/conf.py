@@ -36,8 +36,9 @@ class Config:
     key_prefix: str = "pw"
     buckets: int = 1  # how many cluster slots the jobs spread over
     max_wait_s: float = 60.0  # the longest that a request may wait for its result
-    max_waiters: int = 64  # requests waiting at once, per web process
-    max_streams: int = 8  # of events, per web process: under WSGI each holds a thread
+    # Per web process; for servers where each holds a thread. proj.asgi allows more.
+    max_waiters: int = 64  # requests that wait at once
+    max_streams: int = 8  # of events
     result_ttl_s: int = 3600
     delivered_ttl_s: int = 300  # outputs that a waiter has received
     record_ttl_s: int = 86400

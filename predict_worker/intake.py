@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from functools import partial
+from queue import Empty
 from typing import Any
 
+from .core import inbox
 from .core.job import NewJob
 from .core.ports import Accepted, Finished, JobStore
 from .waiting import Place
 
 LARGE_BYTES = 64 * 1024
 """A job with more inputs than that goes by itself: it would hold up the others."""
-_ANSWERED, _LEAD = object(), object()
+_ANSWERED = object()
 
 
 class _Turn:
@@ -24,7 +26,7 @@ class _Turn:
 
     def __init__(self, new: NewJob, place: Place | None) -> None:
         self.new, self.place = new, place
-        self.inbox: SimpleQueue[Any] = SimpleQueue() if place is None else place.inbox
+        self.inbox = inbox.inbox() if place is None else place.inbox
         self.told = place is None
         self.answer: Accepted | BaseException | None = None
 
@@ -33,8 +35,9 @@ class Intake:
     """The submits of one process. Safe for threads.
 
     A lone submit goes out at once, from its own thread. While it is on its way others gather, and one of
-    their threads then takes them all along. A thread that waits for its job's end sleeps until that is
-    there: with dozens of them, handing the interpreter around costs more than the submits themselves.
+    their threads then takes them all along (or the thread that their inboxes have for errands). A thread that
+    waits for its job's end sleeps until that is there: with dozens of them, handing the interpreter around
+    costs more than the submits themselves.
 
     ``stored`` is called for each job that is, by the thread that took it along.
     """
@@ -62,13 +65,13 @@ class Intake:
     def _enter(self, new: NewJob, place: Place | None) -> _Turn:
         turn = _Turn(new, place)
         if sum(len(part.payload) for part in new.ranges) > LARGE_BYTES:
-            self._send([turn])
+            turn.inbox.lead(partial(self._go_alone, turn))
             return turn
         with self._lock:
             self._gathered.append(turn)
             leads, self._under_way = not self._under_way, True
         if leads:
-            self._lead()
+            turn.inbox.lead(self._lead)
         return turn
 
     def _end(self, turn: _Turn, until: float) -> Finished | None:
@@ -82,7 +85,7 @@ class Intake:
                 return message
             if message is _ANSWERED:
                 break
-            self._lead()
+            message()
         return None
 
     def _answer(self, turn: _Turn) -> Accepted:
@@ -90,8 +93,9 @@ class Intake:
         with self._lock:
             turn.told = True
         while turn.answer is None:
-            if turn.inbox.get() is _LEAD:
-                self._lead()
+            message = turn.inbox.get()
+            if callable(message):
+                message()
         if isinstance(turn.answer, BaseException):
             raise turn.answer
         return turn.answer
@@ -100,23 +104,24 @@ class Intake:
         """Take along all that have gathered; of those that gather meanwhile the first leads then."""
         with self._lock:
             turns, self._gathered = self._gathered, []
-        failure: BaseException | None = None
-        try:
-            failure = self._send(turns)
-        finally:
-            with self._lock:
-                late: list[_Turn] = []
-                if failure is not None:  # they have waited, and would wait for the same again
-                    late, self._gathered = self._gathered, []
-                following = self._gathered[0] if self._gathered else None
-                self._under_way = following is not None
-            for turn in late:
-                self._tell(turn, failure)
-            if following is not None:
-                following.inbox.put(_LEAD)
+        answers, failure = self._send(turns)
+        with self._lock:
+            late: list[_Turn] = []
+            if failure is not None:  # they have waited, and would wait for the same again
+                late, self._gathered = self._gathered, []
+            following = self._gathered[0] if self._gathered else None
+            self._under_way = following is not None
+        for turn in late:
+            self._tell(turn, failure)
+        if following is not None:
+            following.inbox.lead(self._lead)
+        self._note(answers)  # the next is on its way: a broker that takes its time holds up no submit
 
-    def _send(self, turns: Sequence[_Turn]) -> BaseException | None:
-        """Each turn has its answer then. Returns what the whole round trip failed with."""
+    def _go_alone(self, turn: _Turn) -> None:
+        self._note(self._send([turn])[0])
+
+    def _send(self, turns: Sequence[_Turn]) -> tuple[Sequence[Any], BaseException | None]:
+        """Each turn has its answer then. Returns them, and what the whole round trip failed with."""
         failure: BaseException | None = None
         answers: Sequence[Any]
         try:
@@ -125,10 +130,12 @@ class Intake:
             failure, answers = error, [error] * len(turns)
         for turn, answer in zip(turns, answers, strict=True):
             self._tell(turn, answer)
+        return answers, failure
+
+    def _note(self, answers: Sequence[Any]) -> None:
         for answer in answers:
             if isinstance(answer, Accepted):
                 self._stored(answer)
-        return failure
 
     def _tell(self, turn: _Turn, answer: Any) -> None:
         stored = isinstance(answer, Accepted) and not answer.replayed

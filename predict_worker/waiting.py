@@ -11,9 +11,10 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any
 
+from .core import inbox
 from .core.errors import StoreUnavailable
 from .core.ports import Finished, JobStore, Subscription
 
@@ -25,8 +26,8 @@ class Place:
 
     def __init__(self, line: Waiters) -> None:
         self._line = line
-        self.inbox: SimpleQueue[Any] = SimpleQueue()
-        """For this place's thread: a :class:`Finished`, or what its submit has to say."""
+        self.inbox = inbox.inbox()
+        """For this place's request: a :class:`Finished`, or what its submit has to say."""
         self.job_id = ""
         self.waiting = False
 
@@ -134,7 +135,7 @@ class Waiters:
         with self._lock:
             for finished in messages:
                 for place in self._places.get(finished.job_id, ()):
-                    if finished.payload is None:
+                    if finished.payload is None or not place.inbox.woken_singly:
                         place.inbox.put(finished)
                     else:
                         self._arrived.append((place, finished))

@@ -1,9 +1,14 @@
-"""What an ASGI server runs, for those who want one: the default is WSGI with threads."""
+"""What an ASGI server runs (Procfile): a request that waits for its result holds no thread."""
 
 import os
 
-from django.core.asgi import get_asgi_application
+# As many may wait as there is memory for, not as there are threads.
+os.environ.setdefault("PREDICT_WORKER_MAX_WAITERS", "500")
+os.environ.setdefault("PREDICT_WORKER_MAX_STREAMS", "200")
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proj.settings")
+from .wsgi import application as wsgi  # it sets up Django, which the next needs
 
-application = get_asgi_application()
+# isort: split
+from api.server import Server
+
+application = Server(wsgi, threads=int(os.environ.get("WEB_THREADS") or "80"))

@@ -25,6 +25,7 @@ from .parsers import FormParser, ImageParser, JsonParser, NpyParser, NpzParser
 
 
 class Jobs(ApiView):
+    waits = frozenset({"POST"})
     parser_classes = (JsonParser, NpyParser, NpzParser, ImageParser, FormParser)
 
     def get(self, request: Request) -> HttpResponse:
@@ -54,6 +55,8 @@ def _fields(request: Request) -> Any:
 
 
 class OneJob(ApiView):
+    waits = frozenset({"GET"})
+
     def get(self, request: Request, job_id: str) -> HttpResponse:
         preference = prefer.parse(request.META.get("HTTP_PREFER", ""))
         answer = service().get(job_id, owner_of(request), preference.wait_s or 0)

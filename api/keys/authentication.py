@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import Error, connection
+from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -60,6 +60,8 @@ def _find(digest: str) -> Key | None:
     except (Error, ImproperlyConfigured) as error:  # no server, no table, no database at all
         log.error("API keys cannot be read: %s", error)
         raise StoreUnavailable("the database of API keys did not answer") from error
+    finally:
+        close_old_connections()  # the thread may be one that ends no request
     if row is None:
         return None
     now = timezone.now()

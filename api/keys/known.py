@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
+from predict_worker.core.inbox import apart
 from predict_worker.core.rates import Rate
 
 from .scopes import Scope
@@ -54,7 +56,7 @@ class KnownKeys:
     def get(self, digest: str) -> Key | None:
         held = self._held.get(digest)
         if held is None or held[0] <= self._clock():
-            held = self._refreshed(digest)
+            held = apart(partial(self._refreshed, digest))
         return held[1]
 
     def forget(self) -> None:

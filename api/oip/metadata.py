@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from predict_worker.connect import service
 from predict_worker.core.ports import Mode
 from predict_worker.core.spec import ModelRef, ModelSpec, TensorSpec
+from predict_worker.encoded import IMAGE
 
 from ..views import json_response
 from . import datatypes
@@ -32,6 +33,8 @@ PLATFORMS: Mapping[str, str] = {
     "python": "python_python",
 }
 """``<project>_<format>``, as the protocol wants it."""
+CHANNELS = (1, 3, 4)
+"""An image may have so many."""
 
 
 class Server(OipView):
@@ -122,7 +125,7 @@ def _config(spec: ModelSpec) -> dict[str, Any]:
         "name": spec.name,
         "platform": PLATFORMS.get(spec.artefact, spec.artefact),
         "max_batch_size": batch.max_rows if signature.batched else 0,
-        "input": [tensor(given) for given in signature.inputs],
+        "input": [{**tensor(given), "format": _format(given)} for given in signature.inputs],
         "output": [tensor(given) for given in signature.outputs],
     }
     if signature.batched:
@@ -130,6 +133,14 @@ def _config(spec: ModelSpec) -> dict[str, Any]:
         sizes = {"preferred_batch_size": batch.pad_to, "max_queue_delay_microseconds": delay_us}
         config["dynamic_batching"] = {**sizes, "priority_levels": 3, "default_priority_level": 2}
     return config
+
+
+def _format(spec: TensorSpec) -> str:
+    """How a file becomes a row, for clients that make tensors themselves; of no image ``FORMAT_NONE``."""
+    if spec.encoded != IMAGE or len(spec.shape or ()) != 4:
+        return "FORMAT_NONE"
+    _, first, _, last = spec.shape or ()
+    return "FORMAT_NCHW" if last not in CHANNELS and first in CHANNELS else "FORMAT_NHWC"
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 
 from predict_worker.core.ports import Mode
 
@@ -10,7 +10,7 @@ from ..views import NoSuchPath
 from . import metadata, repository, stats, views
 from .errors import OipView, Unoffered
 
-_ONE = "v2/models/<str:name>"
+_ONE = "models/<str:name>"
 _VERSION = f"{_ONE}/versions/<str:version>"
 
 
@@ -18,11 +18,10 @@ class NoSuchOipPath(OipView, NoSuchPath):
     """Any other path of the protocol's: a project may have some of its own under v2/."""
 
 
-urlpatterns = [
-    re_path(r"^v2/?$", metadata.Server.as_view(), name="oip-server"),
-    path("v2/health/live", metadata.Live.as_view(), name="oip-live"),
-    path("v2/health/ready", metadata.Ready.as_view(), name="oip-ready"),
-    path("v2/models/stats", stats.Stats.as_view(), name="oip-all-stats"),
+_V2 = [
+    path("health/live", metadata.Live.as_view(), name="oip-live"),
+    path("health/ready", metadata.Ready.as_view(), name="oip-ready"),
+    path("models/stats", stats.Stats.as_view(), name="oip-all-stats"),
     path(_ONE, metadata.Model.as_view(), name="oip-model"),
     path(f"{_ONE}/jobs/<str:job_id>", views.OneJob.as_view(), name="oip-job"),
     path(_VERSION, metadata.Model.as_view(), name="oip-version"),
@@ -36,18 +35,23 @@ urlpatterns = [
             ("stats", stats.Stats),
         )
     ],
-    path("v2/repository/index", repository.Index.as_view(), name="oip-index"),
+    path("repository/index", repository.Index.as_view(), name="oip-index"),
     path(
-        "v2/repository/models/<str:name>/load",
+        "repository/models/<str:name>/load",
         repository.SetMode.as_view(mode=Mode.SERVING),
         name="oip-load",
     ),
     path(
-        "v2/repository/models/<str:name>/unload",
+        "repository/models/<str:name>/unload",
         repository.SetMode.as_view(mode=Mode.DRAINING),
         name="oip-unload",
     ),
-    re_path(r"^v2/((system|cuda)sharedmemory|trace|logging)(/|$)", Unoffered.as_view()),
-    re_path(r"^v2/models/.*/(generate|generate_stream|trace/setting)$", Unoffered.as_view()),
-    re_path(r"^v2/(health|models|repository)/", NoSuchOipPath.as_view()),
+    re_path(r"^((system|cuda)sharedmemory|trace|logging)(/|$)", Unoffered.as_view()),
+    re_path(r"^models/.*/(generate|generate_stream|infer_stream|trace/setting)$", Unoffered.as_view()),
+    re_path(r"^(health|models|repository)/", NoSuchOipPath.as_view()),
+]
+
+urlpatterns = [
+    re_path(r"^v2/?$", metadata.Server.as_view(), name="oip-server"),
+    path("v2/", include(_V2)),
 ]

@@ -24,6 +24,8 @@ from .wanted import Form, Wanted, from_metadata, kept
 
 
 class Infer(OipView):
+    waits = frozenset({"POST"})
+
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         ref = model_ref(name, version)
         fields, inputs = _read(request, ref)

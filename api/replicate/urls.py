@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 
 from . import views
 
+_OTHERS = "account|collections|deployments|files|hardware|predictions|search|trainings|webhooks"
+"""What Replicate has besides, ``v1/models`` excepted: that is TensorFlow Serving's."""
+
+_PREDICTION = [
+    path("<str:job_id>", views.OnePrediction.as_view(), name="replicate-prediction"),
+    path("<str:job_id>/cancel", views.Cancel.as_view(), name="replicate-cancel"),
+    path("<str:job_id>/stream", views.Stream.as_view(), name="replicate-stream"),
+]
+
 urlpatterns = [
     path("v1/predictions", views.Predictions.as_view(), name="replicate-predictions"),
-    path("v1/predictions/<str:job_id>", views.OnePrediction.as_view(), name="replicate-prediction"),
-    path("v1/predictions/<str:job_id>/cancel", views.Cancel.as_view(), name="replicate-cancel"),
-    path("v1/predictions/<str:job_id>/stream", views.Stream.as_view(), name="replicate-stream"),
+    path("v1/predictions/", include(_PREDICTION)),
     path("v1/models/<str:owner>/<str:name>/predictions", views.OfModel.as_view(), name="replicate-of-model"),
-    re_path(r"^v1/predictions/", views.NoSuchPrediction.as_view()),
+    re_path(rf"^v1/({_OTHERS})(/|$)", views.NoSuchReplicatePath.as_view()),
 ]

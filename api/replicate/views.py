@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
 from predict_worker.connect import service
@@ -16,7 +15,7 @@ from predict_worker.service import Answer
 from .. import prefer, sse
 from ..admission import submit
 from ..auth import owner_of
-from ..views import ApiView, json_response
+from ..views import ApiView, NoSuchPath, json_response
 from . import parse, render
 from .errors import exception_handler
 from .stream import teller
@@ -32,6 +31,8 @@ class ReplicateView(ApiView):
 
 
 class Predictions(ReplicateView):
+    waits = frozenset({"POST"})
+
     def get(self, request: Request) -> HttpResponse:
         for name in request.query_params:
             if name != "cursor":
@@ -77,11 +78,5 @@ class Stream(ReplicateView):
         return sse.answer(request, service().watch(job_id, owner), teller(owner), last)
 
 
-class NoSuchPrediction(ReplicateView):
-    """Any path below that no other view has."""
-
-    authentication_classes = ()
-    permission_classes = ()
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise NotFound(f"no resource at {request.path}")
+class NoSuchReplicatePath(ReplicateView, NoSuchPath):
+    """Any other path of Replicate's."""

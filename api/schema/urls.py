@@ -1,4 +1,4 @@
-"""The paths of the API's description."""
+"""The paths of the API's description, below ``api/``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.urls import path
 from . import page, views
 
 urlpatterns = [
-    path("api/schema", views.Schema.as_view(), name="schema"),
-    path("api/docs", page.Page.as_view(), name="docs"),
-    path("api/docs/<str:file>", page.File.as_view(), name="docs-file"),
+    path("schema", views.Schema.as_view(), name="schema"),
+    path("docs", page.Page.as_view(), name="docs"),
+    path("docs/<str:file>", page.File.as_view(), name="docs-file"),
 ]

@@ -27,6 +27,8 @@ class TfServingView(ApiView):
 
 
 class Ask(TfServingView):
+    waits = frozenset({"POST"})
+
     def post(self, request: Request, name: str, verb: str, **which: str) -> HttpResponse:
         target = _target(name, **which)
         resolved = target.resolve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import redis
 
 from ..core.errors import QueueFull, StoreUnavailable
+from ..core.inbox import apart
 from .config import StoreConfig
 from .keys import Keys
 
@@ -166,6 +168,10 @@ def _text(name: str) -> str:
 
 def guarded(run: Callable[[], Answer], repeatable: bool = False) -> Answer:
     """Run a call of Redis, its errors told in the words of this service."""
+    return apart(partial(_guarded, run, repeatable))
+
+
+def _guarded(run: Callable[[], Answer], repeatable: bool) -> Answer:
     try:
         try:
             return run()

@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 
 from ..core.errors import InvalidRequest, StoreUnavailable
 from ..core.hooks import JOBS, Endpoint, HookStore
+from ..core.inbox import apart
 from ..core.job import Hook
 from .endpoints import events
 from .guard import Guard
 from .url import parse_url
 
 MAX_AGE_S = 2.0
+SHARED_S = 0.2
+"""What the store has just said counts for those, too, who would have asked it again."""
 
 
 class Subscriptions:
@@ -22,14 +25,15 @@ class Subscriptions:
 
     def __init__(self, store: HookStore, guard: Guard, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._guard, self._clock = store, guard, clock
-        self._read_at = float("-inf")
-        self._by_owner: dict[str, list[Endpoint]] | None = None
+        self._read_at = self._failed_at = float("-inf")
+        self._failure = ""
+        self._by_owner: dict[str, list[Endpoint]] = {}
         self._reading = threading.Lock()
 
     def hooks(self, owner: str, url: str | None, wanted: Sequence[str] | None) -> tuple[Hook, ...]:
         """Those of a job that names this URL, or none.
 
-        Raises InvalidRequest, and StoreUnavailable if it has never answered.
+        Raises InvalidRequest, StoreUnavailable.
         """
         hooks = tuple(
             _hook(owner, endpoint.id, endpoint.url, "", endpoint.events)
@@ -44,19 +48,22 @@ class Subscriptions:
         return (*hooks, _hook(owner, JOBS, url, url, events(wanted, "webhook_events")))
 
     def _known(self) -> dict[str, list[Endpoint]]:
-        """Of those that are registered none may be missed: the first reading is waited for."""
+        if self._clock() - self._read_at <= MAX_AGE_S:
+            return self._by_owner
+        return apart(self._renewed)
+
+    def _renewed(self) -> dict[str, list[Endpoint]]:
+        """One asks for all that come meanwhile, and fails for them: none that is registered may be missed."""
         now = self._clock()
-        if self._by_owner is None:
-            with self._reading:
-                if self._by_owner is None:
+        with self._reading:
+            if max(self._read_at, self._failed_at) < now - SHARED_S:
+                try:
                     self._by_owner, self._read_at = self._read(), now
-        elif now - self._read_at > MAX_AGE_S:
-            before, self._read_at = self._read_at, now  # meanwhile the other threads use the old ones
-            try:
-                self._by_owner = self._read()
-            except StoreUnavailable:  # the submit will most likely say so
-                self._read_at = before
-        return self._by_owner
+                except StoreUnavailable as failure:
+                    self._failure, self._failed_at = failure.detail, self._clock()
+            if self._failed_at > self._read_at:
+                raise StoreUnavailable(self._failure)
+            return self._by_owner
 
     def _read(self) -> dict[str, list[Endpoint]]:
         by_owner: dict[str, list[Endpoint]] = {}

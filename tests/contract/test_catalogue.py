@@ -106,10 +106,10 @@ def test_heartbeat_is_read_with_its_age(catalogue: CatalogueStore) -> None:
     (read,) = catalogue.read().workers
     assert replace(read, age_s=0.0) == BEAT
     assert 0 <= read.age_s < 5
-    eventually(lambda: catalogue.read().workers[0].age_s > 0.02)
+    eventually(lambda: catalogue.read().workers[0].age_s > 1)
     catalogue.beat(replace(BEAT, batches=4), ttl_s=60)
     (read,) = catalogue.read().workers
-    assert (read.batches, read.age_s < 0.02) == (4, True)
+    assert (read.batches, read.age_s < 1) == (4, True)
 
 
 def test_heartbeat_lapses(catalogue: CatalogueStore) -> None:
@@ -144,8 +144,8 @@ def test_node_that_beats_again_is_alive(catalogue: CatalogueStore) -> None:
 
 
 def test_one_node_sweeps_until_its_right_lapses(catalogue: CatalogueStore) -> None:
-    assert catalogue.sweeping("n1", ttl_s=0.2)
-    assert not catalogue.sweeping("n2", ttl_s=0.2)
-    assert catalogue.sweeping("n1", ttl_s=0.2)
+    assert catalogue.sweeping("n1", ttl_s=60)
+    assert not catalogue.sweeping("n2", ttl_s=60)
+    assert catalogue.sweeping("n1", ttl_s=0.1)
     eventually(lambda: catalogue.sweeping("n2", ttl_s=60))
-    assert not catalogue.sweeping("n1", ttl_s=0.2)
+    assert not catalogue.sweeping("n1", ttl_s=60)

@@ -194,7 +194,7 @@ def test_ranges_left_of_an_abandoned_running_job_are_never_claimed(store: JobSto
 
 def test_one_step_passes_over_a_bounded_number_of_dead_entries(backend: Backend) -> None:
     """What is left is not forgotten: the step says who goes on."""
-    store = backend.open(StoreConfig())
+    store = backend.open(StoreConfig(sent_retry_s=30))
     first = store.submit(new_job(deadline_s=0.001))
     overdue = [first.job.id, *(submit(store, deadline_s=0.001) for _ in range(SKIPPED_PER_STEP))]
     last = submit(store)

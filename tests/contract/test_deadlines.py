@@ -6,13 +6,15 @@ import pytest
 
 from predict_worker.core.errors import JobConflict
 from predict_worker.core.job import JobState
-from predict_worker.core.ports import Finished, JobStore, Loss
+from predict_worker.core.ports import ClaimLimits, Finished, JobStore, Loss
 from tests.contract.scene import (
     CHILD,
     MODEL,
     answered,
     claim,
     claim_one,
+    claimed_and_overdue,
+    eventually,
     failed,
     finish,
     ids,
@@ -88,9 +90,8 @@ def test_sweep_of_another_model_expires_nothing(store: JobStore) -> None:
 def test_result_after_the_deadline_is_discarded(
     store: JobStore, outcome: type, size: int, noticed_by: str
 ) -> None:
-    job_id = submit(store, deadline_s=SOON, payload=b"x" * 20_000)
-    entry = claim_one(store)
-    let_pass(store, SOON * 1.2)
+    (entry,) = claimed_and_overdue(store, payload=b"x" * 20_000)
+    job_id = entry.job_id
     if noticed_by == "a sweep":
         assert store.sweep(MODEL).expired == 1
     if noticed_by == "a reader":
@@ -105,27 +106,23 @@ def test_result_after_the_deadline_is_discarded(
 
 def test_waiter_is_told_of_a_running_job_that_expires(store: JobStore) -> None:
     with listening(store, "web") as mailbox:
-        job_id = submit(store, deadline_s=SOON, reply_to="web")
-        claim_one(store)
-        let_pass(store, SOON * 1.2)
+        (entry,) = claimed_and_overdue(store, reply_to="web")
         store.sweep(MODEL)
-        assert mailbox.wait() == [[Finished(job_id)]]
+        eventually(lambda: [Finished(entry.job_id)] in mailbox.messages)
 
 
 def test_expired_running_job_frees_its_place_and_is_not_lost_with_its_child(store: JobStore) -> None:
-    job_id = submit(store, deadline_s=SOON, queue_max_jobs=1)
-    claim_one(store)
-    let_pass(store, SOON * 1.2)
+    (entry,) = claimed_and_overdue(store, queue_max_jobs=1)
     store.sweep(MODEL)
     submit(store, queue_max_jobs=1)
     assert store.recover(MODEL, CHILD, Loss.CHILD) == 0
-    assert state(store, job_id) is JobState.EXPIRED
+    assert state(store, entry.job_id) is JobState.EXPIRED
 
 
 def test_other_ranges_of_an_expired_job_leave_the_queue(store: JobStore) -> None:
-    job_id = submit(store, deadline_s=SOON, ranges=(1, 1, 1), payload=b"x" * 20_000)
-    first, second = claim_one(store), claim_one(store)
-    let_pass(store, SOON * 1.2)
+    two = ClaimLimits(max_rows=2, max_bytes=1 << 30)
+    first, second = claimed_and_overdue(store, two, ranges=(1, 1, 1), payload=b"x" * 20_000)
+    job_id = first.job_id
     finish(store, answered(first))
     assert state(store, job_id) is JobState.EXPIRED
     finish(store, answered(second))
@@ -136,10 +133,10 @@ def test_other_ranges_of_an_expired_job_leave_the_queue(store: JobStore) -> None
 
 
 def test_overdue_job_is_not_run_again(store: JobStore) -> None:
-    job_id = submit(store, deadline_s=SOON)
+    job_id = submit(store, deadline_s=1.0)
     claim_one(store)
     store.recover(MODEL, CHILD, Loss.CHILD)
-    let_pass(store, SOON * 1.2)
+    let_pass(store, 1.1)
     assert claim(store) == ()
     assert state(store, job_id) is JobState.EXPIRED
 

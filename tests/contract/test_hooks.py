@@ -39,6 +39,7 @@ from tests.contract.scene import (
 )
 
 LEASE_S = 30.0
+SOON = 0.5
 OK, BAD = Attempt(200, "", 5), Attempt(500, "status 500", 7)
 DELIVERED = Verdict(DeliveryState.DELIVERED)
 FAILED = Verdict(DeliveryState.FAILED)
@@ -100,23 +101,23 @@ def purge(store: JobStore, job_id: str) -> None:
 
 
 def expire_by_sweep(store: JobStore, job_id: str) -> None:
-    let_pass(store, 0.1)
+    let_pass(store, SOON)
     store.sweep(MODEL)
 
 
 def expire_by_reader(store: JobStore, job_id: str) -> None:
-    let_pass(store, 0.1)
+    let_pass(store, SOON)
     store.get(job_id)
 
 
 def expire_by_claim(store: JobStore, job_id: str) -> None:
-    let_pass(store, 0.1)
+    let_pass(store, SOON)
     step(store)
 
 
 def expire_late_answer(store: JobStore, job_id: str) -> None:
     entry = claim_one(store)
-    let_pass(store, 0.1)
+    let_pass(store, SOON)
     finish(store, answered(entry))
 
 
@@ -138,7 +139,7 @@ ENDS: Sequence[tuple[Callable[[JobStore, str], None], JobState]] = [
 def test_whoever_ends_a_job_makes_its_delivery_due(
     store: JobStore, end: Callable[[JobStore, str], None], state: JobState
 ) -> None:
-    job_id = hooked(store, **({"deadline_s": 0.1} if state is JobState.EXPIRED else {}))
+    job_id = hooked(store, **({"deadline_s": SOON} if state is JobState.EXPIRED else {}))
     assert claimed(store).deliveries == ()
     end(store, job_id)
     told = due(store)
@@ -275,7 +276,7 @@ def test_no_more_are_claimed_than_the_limit(store: JobStore) -> None:
 
 def test_a_receiver_that_asks_for_a_pause_gets_none_of_its_deliveries(store: JobStore) -> None:
     ended(store)
-    store.attempted(due(store), BAD, replace(AT_ONCE, hold_s=0.3), b"{}")
+    store.attempted(due(store), BAD, replace(AT_ONCE, hold_s=1.0), b"{}")
     ended(store)
     ended(store, hook("b.test"))
     assert due(store).receiver == "ann b.test:443"

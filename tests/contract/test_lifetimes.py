@@ -37,12 +37,12 @@ def succeeded(store: JobStore, payload: bytes = b"out", **fields: object) -> str
 
 @pytest.mark.parametrize("payload", [b"out", LARGE])
 def test_outputs_expire_before_the_record(open_store: Open, payload: bytes) -> None:
-    store = open_store(roomier(result_ttl_s=0.1))
+    store = open_store(roomier(result_ttl_s=1.0))
     job_id = succeeded(store, payload, ranges=(1, 1))
     job, outputs = store.result(job_id)
     assert outputs == (payload, payload)
     assert job.finished_at is not None
-    assert job.expires_at == job.finished_at + timedelta(seconds=0.1)
+    assert job.expires_at == job.finished_at + timedelta(seconds=1)
     eventually(lambda: store.result(job_id)[1] is None)
     assert store.result(job_id)[0] == job
 
@@ -81,7 +81,7 @@ def test_jobs_that_are_not_over_do_not_expire(open_store: Open) -> None:
 
 
 def test_idempotency_key_lives_as_long_as_the_job(open_store: Open) -> None:
-    store = open_store(roomier(record_ttl_s=0.1))
+    store = open_store(roomier(record_ttl_s=1.0))
     new = new_job(idempotency_key="k", fingerprint="f")
     store.submit(new)
     finish(store, answered(claim_one(store)))

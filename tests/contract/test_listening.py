@@ -14,7 +14,7 @@ from tests.contract.scene import CHILD, MODEL, WIDE, eventually, new_job, submit
 
 pytestmark = pytest.mark.parametrize("redis_client", list(REDIS_SERVERS) or ["redis"], indirect=True)
 
-LISTEN_S = 0.5
+LISTEN_S = 30.0
 OTHER_MODEL = "other"
 
 

@@ -14,7 +14,7 @@ from tests.contract.backends import REDIS_SERVERS, RedisBackend
 from tests.contract.scene import CHILD, MODEL, WIDE, answered, eventually, failed, lane, new_job
 
 pytestmark = pytest.mark.parametrize("redis_client", list(REDIS_SERVERS) or ["redis"], indirect=True)
-LIVES = StoreConfig(result_ttl_s=0.5, delivered_ttl_s=0.2, record_ttl_s=1.0, max_strikes=1, spread_ms=0.001)
+LIVES = StoreConfig(result_ttl_s=1.5, delivered_ttl_s=0.5, record_ttl_s=3.0, max_strikes=1, spread_ms=0.001)
 
 
 def various(count: int) -> list[NewJob]:

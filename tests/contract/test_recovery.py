@@ -353,7 +353,6 @@ def test_lapsed_entries_are_recovered_by_the_sweep(open_store: Open) -> None:
     store = open_store(roomier(lease_s=0.05, sent_retry_s=0.02))
     job_id = submit(store, ranges=(1, 1))
     claim(store)
-    assert store.sweep(MODEL).reclaimed == 0
     let_pass(store, 0.06)
     swept = store.sweep(MODEL)
     assert swept.reclaimed == 2
@@ -361,6 +360,12 @@ def test_lapsed_entries_are_recovered_by_the_sweep(open_store: Open) -> None:
     assert store.sweep(MODEL).reclaimed == 0
     assert [claim_one(store, OTHER_CHILD).attempt for _ in range(2)] == [2, 2]
     assert state(store, job_id) is JobState.RUNNING
+
+
+def test_entry_whose_lease_has_not_lapsed_is_left_alone(store: JobStore) -> None:
+    submit(store)
+    claim_one(store)
+    assert store.sweep(MODEL).reclaimed == 0
 
 
 def test_lapsed_entry_is_found_behind_any_number_of_waiting_reruns(open_store: Open) -> None:
@@ -412,21 +417,21 @@ def test_waiting_rerun_survives_sweeps_and_is_claimed_once(open_store: Open) -> 
 
 
 def test_rerun_gets_a_lease_of_its_own(open_store: Open) -> None:
-    store = open_store(roomier(lease_s=0.2))
+    store = open_store(roomier(lease_s=0.6))
     submit(store)
     claim_one(store)
     store.recover(MODEL, CHILD, Loss.CHILD)
-    let_pass(store, 0.25)
+    let_pass(store, 0.7)
     claim_one(store)
     assert store.sweep(MODEL).reclaimed == 0
 
 
 def test_renewed_lease_lasts(open_store: Open) -> None:
-    store = open_store(roomier(lease_s=0.2))
+    store = open_store(roomier(lease_s=1.0))
     kept, lost = submit(store), submit(store)
     first, _ = claim(store)
     for _ in range(3):
-        let_pass(store, 0.1)
+        let_pass(store, 0.4)
         store.renew(lane(), [first])
     assert store.sweep(MODEL).reclaimed == 1
     assert state(store, kept) is JobState.RUNNING

@@ -118,7 +118,7 @@ def inputs(backend: RedisBackend) -> int:
 
 def end_by(store: JobStore, end: str) -> None:
     """A job of four large ranges, one answered and two claimed, comes to this end."""
-    deadline_s = 0.05 if end == "expired" else 60.0
+    deadline_s = 1.0 if end == "expired" else 60.0
     job_id = submit(store, payload=LARGE, ranges=(1,) * 4, deadline_s=deadline_s, idempotency_key="k")
     finish(store, answered(claim_one(store), LARGE))
     first, second = claim_one(store), claim_one(store, OTHER_CHILD)
@@ -126,7 +126,7 @@ def end_by(store: JobStore, end: str) -> None:
         outcomes = [answered(first, LARGE), answered(claim_one(store), LARGE)]
         finish(store, *outcomes, failed(second) if end == "failed" else answered(second, LARGE))
     if end == "expired":
-        let_pass(store, 0.06)
+        let_pass(store, 1.1)
     if end == "buried":
         for _ in range(3):
             store.recover(MODEL, CHILD, Loss.CHILD)

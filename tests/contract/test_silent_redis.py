@@ -81,7 +81,7 @@ def test_reply_channel_that_was_forgotten_on_the_way_is_opened_anew(
 
 def test_quiet_reply_channel_stays_open(router: Router, backend: RedisBackend) -> None:
     client = redis.Redis(unix_socket_path=str(router.path), socket_timeout=1)
-    subscription = RedisSubscription(client, backend.prefix, Mailbox().put, silent_s=0.05)
+    subscription = RedisSubscription(client, backend.prefix, Mailbox().put, silent_s=0.3)
     try:
         eventually(lambda: subscribers(backend) == len(channel_clients(backend)) == 1)
         (before,) = channel_clients(backend)

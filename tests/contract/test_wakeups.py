@@ -94,34 +94,35 @@ def test_freeing_an_unknown_wakeup_does_nothing(store: JobStore) -> None:
 
 
 def test_unanswered_wakeup_is_sent_again_with_a_doubled_interval_up_to_its_bound(backend: Backend) -> None:
-    """Only what is early is wrong, but for the last: it must not have doubled beyond the bound."""
+    """Only what is early is wrong, but for one of the last: they must not have doubled beyond the bound."""
     store = backend.open(HASTY)
     called_at, intervals = time.monotonic(), []
     woken(store)
-    for _ in range(4):
+    for _ in range(6):
         before, called_at = called_at, resent_at(store)
         intervals.append(time.monotonic() - before)
-    first, second, third, fourth = intervals
+    first, second, third, *last = intervals
     assert first >= 0.05
     assert second >= 0.1
     assert third >= 0.2
-    assert 0.2 <= fourth < 0.4
+    assert 0.2 <= min(last) < 0.4
 
 
 def test_failed_publish_does_not_double_the_interval(backend: Backend) -> None:
-    store = backend.open(StoreConfig(sent_retry_s=0.3))
+    store = backend.open(StoreConfig(sent_retry_s=1.0))
     store.release_wakeup(MODEL, woken(store))
     at = time.monotonic()
     woken(store)
     resent(store)
-    assert 0.3 <= time.monotonic() - at < 0.6
+    assert 1.0 <= time.monotonic() - at < 2.0
 
 
 def test_sweep_sends_a_lost_wakeup_again(backend: Backend) -> None:
     store = backend.open(HASTY)
+    at = time.monotonic()
     lost = woken(store)
-    assert store.sweep(MODEL).wakeups == ()
     assert resent(store) != lost
+    assert time.monotonic() - at >= 0.05
 
 
 def resent(store: JobStore) -> str:
@@ -164,9 +165,9 @@ def test_lapsed_wakeup_that_nobody_replaced_still_works(backend: Backend) -> Non
     assert len(come(store, token).entries) == 1
 
 
-def test_lapsed_wakeup_that_was_replaced_is_a_duplicate(backend: Backend) -> None:
-    store = backend.open(HASTY)
+def test_lapsed_wakeup_that_was_replaced_is_a_duplicate(store: JobStore) -> None:
     token = woken(store)
+    store.recover(MODEL, CHILD, Loss.CHILD)  # who may have received it: it lapses at once
     resent(store)
     assert come(store, token) == Claim()
 
@@ -328,9 +329,16 @@ def late_work(backend: Backend, children: int) -> tuple[JobStore, str]:
     backend.set_ready(MODEL, children)
     come(store, woken(store))
     waiting = submit(store)
-    assert store.sweep(MODEL).wakeups == ()
     let_pass(store, 0.06)
     return store, waiting
+
+
+def test_sweep_wakes_nobody_for_work_that_is_not_late_yet(backend: Backend) -> None:
+    store = backend.open(PATIENT)
+    backend.set_ready(MODEL, 3)
+    come(store, woken(store))
+    submit(store)
+    assert store.sweep(MODEL).wakeups == ()
 
 
 def test_sweep_wakes_one_more_child_for_work_that_is_late(backend: Backend) -> None:
@@ -350,10 +358,10 @@ def test_late_rerun_wakes_one_more_child(backend: Backend) -> None:
     store, _ = late_work(backend, children=3)
     (token,) = store.sweep(MODEL).wakeups
     come(store, token, consumer=OTHER_CHILD)
+    at = time.monotonic()
     store.recover(MODEL, OTHER_CHILD, Loss.HANDBACK)
-    assert store.sweep(MODEL).wakeups == ()
-    let_pass(store, 0.06)
-    assert store.sweep(MODEL).wakeups
+    resent(store)
+    assert time.monotonic() - at >= 0.05
 
 
 def test_measured_time_is_an_average_that_follows(backend: Backend) -> None:
@@ -391,11 +399,11 @@ def test_running_wakeup_of_a_silent_child_lapses(backend: Backend) -> None:
 
 
 def test_renewed_running_wakeup_lasts(backend: Backend) -> None:
-    store = backend.open(StoreConfig(lease_s=0.2, sent_retry_s=30))
+    store = backend.open(StoreConfig(lease_s=1.0, sent_retry_s=30))
     token = woken(store)
     entries = come(store, token).entries
     for _ in range(3):
-        let_pass(store, 0.1)
+        let_pass(store, 0.4)
         store.renew(lane(token=token), entries)
         assert store.submit(new_job()).wakeup is None
 

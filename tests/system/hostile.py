@@ -10,9 +10,6 @@ from pathlib import Path
 POISON = 13.0
 """The row that makes a model misbehave."""
 
-PAUSE = 0.8
-"""A row that only takes so many seconds."""
-
 LOAD_S = 10.0
 """How long the model ``slow`` loads."""
 
@@ -33,8 +30,6 @@ def load(directory):
 
     def predict(x):
         calls.append(1)
-        if (x == {pause}).any():
-            time.sleep({pause})
         y = 2 * x
         return {{"y": misbehave(x, y) if {always} or (x == {poison}).any() else y}}
 
@@ -75,7 +70,6 @@ def make_hostile(root: Path) -> Path:
             answer=(-1, -1) if name == "widens" else (-1, 1),
             always=name == "widens",
             load=_LOADS.get(name, "pass"),
-            pause=PAUSE,
             poison=POISON,
         )
         (version / "model.py").write_text(source)

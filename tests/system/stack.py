@@ -43,6 +43,8 @@ class Stack:
     project = "proj"
     home = ROOT
     python = sys.executable
+    interface = "asginl"
+    """Of the web: ASGI without its lifespan, or ``wsgi``."""
 
     def __init__(self, folder: Path, models: Path, **environment: str) -> None:
         self.folder = folder
@@ -74,8 +76,8 @@ class Stack:
         self.await_ready()
         return self
 
-    def web(self, interface: str = "wsgi", threads: int = 32) -> subprocess.Popen[bytes]:
-        """Or ``asginl``: ASGI without its lifespan."""
+    def web(self, interface: str = "") -> subprocess.Popen[bytes]:
+        interface = interface or self.interface
         application = f"{self.project}.{interface.removesuffix('nl')}:application"
         command = ["granian", "--interface", interface, application, "--host", "127.0.0.1"]
         options = [
@@ -84,8 +86,8 @@ class Stack:
             "--workers",
             "1",
             "--backpressure",
-            "64",
-            *(["--blocking-threads", str(threads)] if interface == "wsgi" else []),
+            "256",
+            *(["--blocking-threads", "32"] if interface == "wsgi" else []),
         ]
         return self._spawn("web", [self.python, "-m", *command, *options])
 

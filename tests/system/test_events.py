@@ -50,6 +50,27 @@ def submitted(stack: Stack, model: str, inputs: Any) -> str:
     return str(response.json()["id"])
 
 
+def test_streams_are_bounded_and_those_that_are_left_make_room(stack: Stack) -> None:
+    """The first test: what others have left may still take places."""
+    assert stack.http.post("/api/models/single/pause").status_code == 200
+    waiting = submitted(stack, "single", busy(0.1))
+
+    def one_more() -> bool:
+        with stack.http.stream("GET", f"/api/jobs/{waiting}/events") as response:
+            return response.status_code == 200
+
+    with ExitStack() as held:
+        streams = [held.enter_context(stream(stack, waiting)) for _ in range(STREAMS)]
+        assert [next(heard).data["state"] for heard in streams] == ["queued"] * STREAMS
+        refused = stack.http.get(f"/api/jobs/{waiting}/events")
+        assert (refused.status_code, refused.json()["code"]) == (503, "too_many_streams")
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert stack.predict("half", [[2.0, 3.0]], wait_s=10).status_code == 200
+    until(one_more, 20, "room for a stream")
+    assert stack.http.post("/api/models/single/resume").status_code == 200
+    stack.final(waiting)
+
+
 def test_a_job_is_followed_to_its_end(stack: Stack) -> None:
     job_id = submitted(stack, "busy", busy(0.5))
     with stream(stack, job_id) as heard:
@@ -81,26 +102,6 @@ def test_a_broken_stream_goes_on_without_repeating_anything(stack: Stack) -> Non
     assert len(set(heard)) == len(heard) >= 3
     again = stack.http.get(f"/api/jobs/{job_id}/events", headers={"Last-Event-ID": heard[-1]})
     assert (again.status_code, again.content) == (204, b"")
-
-
-def test_streams_are_bounded_and_those_that_are_left_make_room(stack: Stack) -> None:
-    assert stack.http.post("/api/models/single/pause").status_code == 200
-    waiting = submitted(stack, "single", busy(0.1))
-
-    def one_more() -> bool:
-        with stack.http.stream("GET", f"/api/jobs/{waiting}/events") as response:
-            return response.status_code == 200
-
-    with ExitStack() as held:
-        streams = [held.enter_context(stream(stack, waiting)) for _ in range(STREAMS)]
-        assert [next(heard).data["state"] for heard in streams] == ["queued"] * STREAMS
-        refused = stack.http.get(f"/api/jobs/{waiting}/events")
-        assert (refused.status_code, refused.json()["code"]) == (503, "too_many_streams")
-        assert int(refused.headers["Retry-After"]) >= 1
-        assert stack.predict("half", [[2.0, 3.0]], wait_s=10).status_code == 200
-    until(one_more, 20, "room for a stream")
-    assert stack.http.post("/api/models/single/resume").status_code == 200
-    stack.final(waiting)
 
 
 def test_a_cancelled_job_ends_its_stream(stack: Stack) -> None:

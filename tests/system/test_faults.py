@@ -37,7 +37,7 @@ def test_child_killed_in_mid_batch_costs_nothing(new_stack: StartStack) -> None:
     victim.kill()
     killed = time.monotonic()
     until(lambda: [c.pid for c in stack.children(worker)] not in ([], [victim.pid]), 5, "a replacement")
-    assert time.monotonic() - killed < 1.0
+    assert time.monotonic() - killed < 2.0
     results = [stack.final(job_id) for job_id in jobs]
     assert [job["state"] for job in results] == ["succeeded"] * 4
     assert [job["outputs"]["y"] for job in results] == [busy(0.5)] * 4
@@ -103,7 +103,7 @@ def test_poison_fails_alone_after_its_strikes(new_stack: StartStack) -> None:
 
 def test_batch_over_its_hard_limit_is_killed(new_stack: StartStack, models: Path, tmp_path: Path) -> None:
     shutil.copytree(models, tmp_path / "models")
-    (tmp_path / "models" / "busy" / "model.toml").write_text("timeout_s = 0.5\n[batch]\nmax_rows = 1\n")
+    (tmp_path / "models" / "busy" / "model.toml").write_text("timeout_s = 1.5\n[batch]\nmax_rows = 1\n")
     stack = new_stack(tmp_path / "models", PREDICT_WORKER_MAX_STRIKES="2").start()
     hangs = stack.predict("busy", busy(60.0)).json()["id"]
     neighbours = [stack.predict("busy", busy(0.01)).json()["id"] for _ in range(3)]

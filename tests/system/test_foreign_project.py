@@ -73,6 +73,7 @@ def models(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class Shop(Stack):
     project = "shop"
+    interface = "wsgi"
 
     def __init__(self, folder: Path, models: Path, home: Path, python: str) -> None:
         self.home, self.python = home, python

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.hostile import LOAD_S, PAUSE, POISON, make_hostile
+from tests.system.hostile import LOAD_S, POISON, make_hostile
 from tests.system.stack import Stack, lines, until
 
 Jobs = list[dict[str, Any]]
@@ -27,13 +27,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def together(stack: Stack, model: str, rows: list[float]) -> Jobs:
-    """The ends of jobs of one row each, that were in one batch: they came while the only child was busy."""
-    busy = stack.predict(model, [[PAUSE]]).json()["id"]
-    until(lambda: stack.job(busy)["state"] == "running", what="a busy child")
+    """The ends of jobs of one row each, that were in one batch: they came while the model was paused."""
+    assert stack.http.post(f"/api/models/{model}/pause").status_code == 200
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda row: stack.predict(model, [[row]]).json()["id"], rows))
-    assert stack.job(busy)["state"] == "running", "the child was not busy for long enough"
-    assert stack.final(busy)["state"] == "succeeded"
+    assert stack.http.post(f"/api/models/{model}/resume").status_code == 200
     return [stack.final(job_id, 60) for job_id in ids]
 
 

@@ -131,7 +131,7 @@ def test_workers_restart_one_by_one_under_load_and_nobody_notices(new_stack: Sta
     assert callers.wrong == []
     assert len(callers.waited_s) > 100
     # A wake-up that the leaving worker had received is missed by nobody for longer than a sweep.
-    assert max(callers.waited_s) < 3.0
+    assert max(callers.waited_s) < 4.5  # a worker that is merely gone is noticed after 5
 
 
 def test_the_only_worker_restarts_and_its_callers_wait_for_it(new_stack: StartStack) -> None:
@@ -148,4 +148,4 @@ def test_the_only_worker_restarts_and_its_callers_wait_for_it(new_stack: StartSt
         known = len(callers.waited_s)
         until(lambda: len(callers.waited_s) > known + 20, what="answers")
     assert callers.wrong == []
-    assert max(callers.waited_s) < restart_s + 2.0
+    assert max(callers.waited_s) < restart_s + 4.5

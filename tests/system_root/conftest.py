@@ -1,6 +1,7 @@
-"""Tests that need root or Debian packages: ``make test-system``. A plain run of pytest leaves them out.
+"""Tests that need root, Debian packages or the package index: ``make test-system``.
 
-What the machine lacks is skipped and named, but with CI=true that is a failure.
+A plain run of pytest leaves them out. What the machine lacks is skipped and named, but with CI=true that is
+a failure.
 """
 
 from __future__ import annotations

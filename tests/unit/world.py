@@ -197,6 +197,23 @@ class World:
         thread.join(10)
         assert not thread.is_alive()
 
+    @contextmanager
+    def answering(self, *models: str) -> Iterator[None]:
+        """Meanwhile a thread answers all that comes."""
+        over = threading.Event()
+
+        def work() -> None:
+            while not over.is_set():
+                if self.wakeups.came.acquire(timeout=0.05):
+                    for model in models:
+                        self.run(model)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        yield
+        over.set()
+        thread.join(10)
+
     def close(self) -> None:
         self.waiters.close()
         self.service.watchers.close()

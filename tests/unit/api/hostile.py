@@ -104,6 +104,17 @@ TENSORS: Mapping[str, bytes] = {
     "a comment": b"[0] // all is well",
 }
 
+NESTED = b"[" * 100 + b"]" * 100 + b","
+LARGE: Mapping[str, bytes] = {
+    "lists": b"[" + NESTED * 150 + b"0]",
+    "lists and an escape": b'["\\n",' + NESTED * 150 + b"0]",
+    "lists and a colon": b'[":",' + NESTED * 150 + b"0]",
+    "lists and a bare token": b"[NaN," + NESTED * 150 + b"0]",
+    "objects": b"[" + b'{"":{"":0}},' * 2500 + b"0]",
+    "objects and an escape": b'["\\n",' + b'{"":{"":0}},' * 2500 + b"0]",
+}
+"""What takes the most memory by its length, and what makes a parser look twice."""
+
 DOCUMENTS: Mapping[str, bytes] = {
     "empty": b"",
     "spaces": b" " * 1000,
@@ -127,6 +138,13 @@ HEADERS: Mapping[str, Mapping[str, str]] = {
     "codings in a row": {"content-encoding": "gzip, gzip, gzip"},
     "a coding of many letters": {"content-encoding": "g" * 5000},
 }
+
+CHARSETS = (
+    *("rot13", "base64", "hex", "zlib", "bz2", "uu", "quopri", "punycode", "idna", "undefined"),
+    *("unicode_escape", "raw_unicode_escape"),
+    *("no-such", "x" * 5000, "a\0b", "\xff"),
+)
+"""Python's codecs that are none of a text, or not of one in a query, and what is no codec at all."""
 
 NAMES: Mapping[str, str] = {
     "parent": "..",

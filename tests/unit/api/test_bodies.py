@@ -165,7 +165,11 @@ def test_another_media_type_is_415(client: Client, given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["application/json; charset=utf-8", "Application/JSON", " application/json "]
+    "given",
+    [
+        *("application/json; charset=utf-8", "Application/JSON", " application/json "),
+        *("application/json; charset=latin-1", "application/json; charset="),
+    ],
 )
 def test_the_media_type_is_read_as_http_spells_it(client: Client, given: str) -> None:
     assert post(client, ENOUGH, content_type=given).status_code == 202

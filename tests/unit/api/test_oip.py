@@ -329,6 +329,8 @@ def test_other_methods_and_paths(client: Client) -> None:
         refused(client.get(path), 404, path)
     for path in ("/v2/systemsharedmemory/status", "/v2/cudasharedmemory/region/a/status", "/v2/logging"):
         refused(client.get(path), 501, "not offered")
-    refused(client.post("/v2/models/digits/generate", b"{}", "application/json"), 501, "not offered")
+    for path in ("generate", "versions/1/infer_stream"):
+        response = client.post(f"/v2/models/digits/{path}", b"{}", "application/json")
+        refused(response, 501, "not offered")
     refused(client.post("/v2/systemsharedmemory/region/a/register", b"{}", "application/json"), 501)
     assert client.get("/v2/mine").status_code == 404

@@ -88,7 +88,8 @@ def test_a_models_configuration(client: Client, world: World) -> None:
     world.catalogue_store.publish_specs([spec("digits", batch=batch)])
     config = client.get("/v2/models/digits/config").json()
     assert config["max_batch_size"] == 8
-    assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [8, 8, 1]}]
+    x = {"name": "x", "data_type": "TYPE_FP32", "format": "FORMAT_NONE", "dims": [8, 8, 1]}
+    assert config["input"] == [x]
     assert config["dynamic_batching"]["preferred_batch_size"] == [4, 8]
     assert config["dynamic_batching"]["max_queue_delay_microseconds"] == 1500
 
@@ -98,7 +99,31 @@ def test_one_without_a_batch_dimension_is_not_batched(client: Client, world: Wor
     world.catalogue_store.publish_specs([spec("digits", signature=fixed)])
     config = client.get("/v2/models/digits/versions/1/config").json()
     assert (config["max_batch_size"], "dynamic_batching" in config) == (0, False)
-    assert config["input"] == [{"name": "t", "data_type": "TYPE_STRING", "dims": [3]}]
+    assert config["input"] == [
+        {"name": "t", "data_type": "TYPE_STRING", "format": "FORMAT_NONE", "dims": [3]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "encoded", "expected"),
+    [
+        ((-1, 224, 224, 3), "image", "FORMAT_NHWC"),
+        ((-1, -1, -1, -1), "image", "FORMAT_NHWC"),
+        ((-1, 3, 224, 224), "image", "FORMAT_NCHW"),
+        ((-1, 1, -1, -1), "image", "FORMAT_NCHW"),
+        ((-1, 28, 28), "image", "FORMAT_NONE"),
+        ((-1, 8), "text", "FORMAT_NONE"),
+        ((-1, 224, 224, 3), "", "FORMAT_NONE"),
+    ],
+)
+def test_an_image_has_its_layout(
+    client: Client, world: World, shape: tuple[int, ...], encoded: str, expected: str
+) -> None:
+    """By which Triton's image client makes tensors of files."""
+    signature = Signature("serving_default", (TensorSpec("x", "float32", shape, encoded),), ())
+    world.catalogue_store.publish_specs([spec("digits", signature=signature)])
+    (given,) = client.get("/v2/models/digits/config").json()["input"]
+    assert (given["format"], given["dims"]) == (expected, list(shape[1:]))
 
 
 def test_the_repositorys_index(client: Client, world: World) -> None:

@@ -199,6 +199,24 @@ def test_other_paths_and_methods_are_refused_in_the_same_shape(client: Client, w
     assert client.options("/v1/models/me/digits/predictions")["Allow"] == "POST, OPTIONS"
 
 
+@pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("account", "collections", "collections/text", "deployments/me/half/predictions", "files"),
+        *("hardware", "search?query=a", "trainings", "trainings/x/cancel", "webhooks/default/secret"),
+    ],
+)
+def test_what_replicate_has_besides_is_404(client: Client, path: str, method: str) -> None:
+    refused(getattr(client, method)(f"/v1/{path}"), 404, f"no resource at /v1/{path.partition('?')[0]}")
+
+
+@pytest.mark.parametrize("path", ["models", "models/a/b", "accounts", "hardwares/1", "foo"])
+def test_what_else_is_below_is_told_as_tensorflow_serving_does(client: Client, path: str) -> None:
+    response = client.get(f"/v1/{path}")
+    assert (response.status_code, list(response.json())) == (400, ["error"])
+
+
 def test_a_full_queue_says_when_to_come_back(client: Client, world: World) -> None:
     world.catalogue_store.publish_models([ModelEntry("digits", (1,), queue_max_jobs=0)])
     response = create(client)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -39,20 +38,8 @@ MODELS = ("digits", "pair", "fresh")
 
 @pytest.fixture
 def answering(world: World) -> Iterator[World]:
-    """A worker that answers all that comes."""
-    over = threading.Event()
-
-    def work() -> None:
-        while not over.is_set():
-            if world.wakeups.came.acquire(timeout=0.05):
-                for model in MODELS:
-                    world.run(model)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    yield world
-    over.set()
-    thread.join(10)
+    with world.answering(*MODELS):
+        yield world
 
 
 @pytest.fixture

@@ -109,17 +109,28 @@ def test_jobs_ask_the_store_for_nothing_but_every_two_seconds(store: Store, endp
     endpoints.add("ann", URL)
     now[0] = 2.1
     assert len(subscriptions.hooks("ann", None, None)) == 1
+
+
+def test_endpoints_that_cannot_be_read_anew_are_not_guessed(store: Store) -> None:
+    now = [0.0]
+    subscriptions = Subscriptions(store, Guard(), clock=lambda: now[0])
+    subscriptions.hooks("ann", None, None)
     store.away, now[0] = True, 9.0
-    assert len(subscriptions.hooks("ann", None, None)) == 1
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            subscriptions.hooks("ann", None, None)
+    assert store.reads == 2, "a store that is away is not asked by every job"
+    store.away, now[0] = False, 9.3
+    assert subscriptions.hooks("ann", None, None) == ()
 
 
 def test_an_endpoint_is_not_missed_because_the_store_was_away_at_first(
     store: Store, endpoints: Endpoints
 ) -> None:
     endpoints.add("ann", URL)
-    store.away = True
-    subscriptions = Subscriptions(store, Guard())
+    store.away, now = True, [0.0]
+    subscriptions = Subscriptions(store, Guard(), clock=lambda: now[0])
     with pytest.raises(StoreUnavailable):
         subscriptions.hooks("ann", None, None)
-    store.away = False
+    store.away, now[0] = False, 0.3
     assert len(subscriptions.hooks("ann", None, None)) == 1

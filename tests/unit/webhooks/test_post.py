@@ -154,12 +154,3 @@ def test_the_next_address_is_tried_where_one_refuses(monkeypatch: pytest.MonkeyP
     with serving(answering(b"HTTP/1.1 200 OK\r\n\r\n")) as url:
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         assert ask(url.replace("127.0.0.1", "two.example")) == Reply(200)
-
-
-def test_a_certificate_that_is_not_trusted_ends_it(tmp_path: Any) -> None:
-    def talk(connected: socket.socket) -> None:
-        connected.recv(65536)
-        connected.sendall(b"no TLS at all\r\n")
-
-    with serving(talk) as url, pytest.raises(PostFailed, match="SSL"):
-        ask(url.replace("http:", "https:"))

@@ -1,0 +1,92 @@
+"""Sending what a WSGI application has answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from .environ import Message, Receive, Send
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``body``: bytes, or for a stream what is iterated, and closed if it can be."""
+
+    status: str
+    headers: Iterable[tuple[str, str]]
+    body: Any
+
+
+FAILED = Reply("500 Internal Server Error", (), b"")
+
+
+async def send_reply(reply: Reply, receive: Receive, send: Send, pool: Executor) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": int(reply.status[:3]),
+            "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers],
+        }
+    )
+    if isinstance(reply.body, bytes):
+        await send({"type": "http.response.body", "body": reply.body})
+    else:
+        await _send_stream(reply.body, receive, send, pool)
+
+
+async def _send_stream(body: Any, receive: Receive, send: Send, pool: Executor) -> None:
+    """Until its end, or until the caller leaves: that is heard alone, what is sent then is thrown away."""
+    loop, left = asyncio.get_running_loop(), threading.Event()
+    sending: asyncio.Future[None]
+    if getattr(body, "is_async", False):
+        sending = asyncio.ensure_future(_send_parts(body, send, pool))
+    else:
+        sending = loop.run_in_executor(pool, _send_from_thread, body, send, loop, left)
+    listening = asyncio.ensure_future(_caller_leaves(receive))
+    try:
+        await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            sending.result()
+            await send(_part(b"", last=True))
+    finally:
+        left.set()
+        listening.cancel()
+        sending.cancel()
+
+
+async def _send_parts(body: Any, send: Send, pool: Executor) -> None:
+    try:
+        async for part in body:
+            await send(_part(part))
+    finally:
+        pool.submit(body.close)  # Django's signals that go with it may block
+
+
+def _send_from_thread(body: Any, send: Send, loop: asyncio.AbstractEventLoop, left: threading.Event) -> None:
+    async def sent(part: bytes) -> None:
+        await send(_part(part))
+
+    try:
+        for part in body:
+            if left.is_set():
+                break
+            asyncio.run_coroutine_threadsafe(sent(part), loop).result()
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+
+
+async def _caller_leaves(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _part(body: bytes, last: bool = False) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": not last}

@@ -1,0 +1,62 @@
+"""Which requests may share a thread: those that wait for a result, while what they run can be interrupted."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+
+from django.urls import Resolver404, resolve
+from django.utils.module_loading import import_string
+
+from predict_worker.conf import from_settings, get_config
+
+from ..views import ApiView
+from .environ import Environ
+
+SMALL_BYTES = 64 * 1024
+"""What a larger body takes to read would hold up the others."""
+
+
+def may_share(variables: Environ) -> bool:
+    """Whether the request may run on a hub.
+
+    It may if its view says so, which blocks through the service alone, and nothing else will: a session or a
+    password is looked up in the database, which may take its time.
+    """
+    return (
+        _waits(variables["REQUEST_METHOD"], variables["PATH_INFO"])
+        and _is_small(variables)
+        and (variables["REQUEST_METHOD"] != "GET" or "HTTP_PREFER" in variables)
+        and (get_config().allow_anonymous or _has_key(variables))
+        and _middleware_can()
+    )
+
+
+def _is_small(variables: Environ) -> bool:
+    length = variables.get("CONTENT_LENGTH", "0")
+    return (
+        "HTTP_TRANSFER_ENCODING" not in variables
+        and len(length) < 10
+        and length.isdecimal()
+        and int(length) <= SMALL_BYTES
+    )
+
+
+def _has_key(variables: Environ) -> bool:
+    """What looks like a key: whether it is one is known to this process, or asked for in another thread."""
+    return "HTTP_X_API_KEY" in variables or variables.get("HTTP_AUTHORIZATION", "").startswith("Bearer pw_")
+
+
+@lru_cache(maxsize=4096)
+def _waits(method: str, path: str) -> bool:
+    try:
+        view = resolve(path.encode("latin-1").decode("utf-8", "replace")).func
+    except Resolver404:
+        return False
+    of = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    return isinstance(of, type) and issubclass(of, ApiView) and method in of.waits
+
+
+@cache
+def _middleware_can() -> bool:
+    """Whether none of it keeps what belongs to a request by the thread."""
+    return all(getattr(import_string(path), "async_capable", False) for path in from_settings("MIDDLEWARE"))

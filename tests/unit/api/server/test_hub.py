@@ -1,0 +1,239 @@
+"""A hub: many requests on one thread, none of which holds up the others while it waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import pytest
+
+from api.server.hub import HELD_UP_S, SWEEP_S, Hub
+from predict_worker.catalogue import Catalogue
+from predict_worker.core.inbox import apart, inbox
+from predict_worker.core.job import NewJob, RowRange, new_job_id
+from predict_worker.core.ports import Accepted, CatalogueView
+from predict_worker.core.spec import ModelRef
+from predict_worker.intake import Intake
+from predict_worker.store.config import StoreConfig
+from predict_worker.waiting import Waiters
+from tests.unit.world import CatalogueAtHand, Store, World
+
+LONG_S = 10.0
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def hub(pool: ThreadPoolExecutor) -> Hub:
+    return Hub(pool)
+
+
+def ask(hub: Hub, *requests: Callable[[], Any]) -> list[Any]:
+    """What each of them returns or raises; all run on the hub."""
+    told: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+
+    def told_by(number: int, request: Callable[[], Any]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                told.put((number, request()))
+            except Exception as failure:
+                told.put((number, failure))
+
+        return run
+
+    for number, request in enumerate(requests):
+        hub.run(told_by(number, request))
+    return [answer for _, answer in sorted(told.get(timeout=LONG_S) for _ in requests)]
+
+
+def test_requests_that_wait_share_one_thread(hub: Hub) -> None:
+    waiting: SimpleQueue[Any] = SimpleQueue()
+
+    def request() -> tuple[int, Any]:
+        mine = inbox()
+        waiting.put(mine)
+        return threading.get_ident(), mine.get(timeout=LONG_S)
+
+    def wake_all() -> None:
+        for number, mine in enumerate([waiting.get(timeout=LONG_S) for _ in range(50)]):
+            mine.put(number)  # when all wait: none of them may need another's end
+
+    waker = threading.Thread(target=wake_all)
+    waker.start()
+    answers = ask(hub, *[request] * 50)
+    waker.join()
+    assert len({thread for thread, _ in answers}) == 1
+    assert sorted(message for _, message in answers) == list(range(50))
+
+
+def test_messages_come_in_their_order_also_those_from_before(hub: Hub) -> None:
+    def request() -> list[int]:
+        mine = inbox()
+        for number in range(3):
+            mine.put(number)
+        return [mine.get(timeout=LONG_S) for _ in range(3)]
+
+    assert ask(hub, request) == [[0, 1, 2]]
+
+
+def test_a_wait_ends_in_time(hub: Hub) -> None:
+    def request() -> float:
+        began = time.monotonic()
+        with pytest.raises(Empty):
+            inbox().get(timeout=3 * SWEEP_S)
+        return time.monotonic() - began
+
+    (took,) = ask(hub, request)
+    assert took >= 3 * SWEEP_S
+
+
+def test_what_blocks_runs_apart(hub: Hub) -> None:
+    may_end = threading.Event()
+
+    def blocked() -> int:
+        return apart(lambda: may_end.wait(LONG_S) and threading.get_ident())
+
+    def other() -> int:
+        may_end.set()
+        return threading.get_ident()
+
+    where, here = ask(hub, blocked, other)
+    assert where not in (False, here)
+
+
+def test_what_fails_apart_fails_here(hub: Hub) -> None:
+    def fails() -> None:
+        raise KeyError("apart")
+
+    (failure,) = ask(hub, lambda: apart(fails))
+    assert repr(failure) == "KeyError('apart')"
+
+
+def test_a_request_that_fails_is_alone_with_it(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    def fails() -> None:
+        raise KeyError("here")
+
+    hub.run(fails)
+    assert ask(hub, lambda: "goes on") == ["goes on"]
+    assert "KeyError: 'here'" in caplog.text
+
+
+def test_errands_wait_for_nothing_that_runs_apart(hub: Hub, pool: ThreadPoolExecutor) -> None:
+    may_end = threading.Event()
+    for _ in range(2):
+        pool.submit(may_end.wait, LONG_S)
+
+    def request() -> Any:
+        mine = inbox()
+        mine.lead(lambda: mine.put("led"))
+        return mine.get(timeout=LONG_S)
+
+    answer = ask(hub, request)
+    may_end.set()
+    assert answer == ["led"]
+
+
+def test_a_broker_that_does_not_answer_holds_up_no_submit(hub: Hub) -> None:
+    store, may_answer = Store(StoreConfig(queue_max_jobs=100)), threading.Event()
+
+    def publish(_: Accepted) -> None:
+        may_answer.wait(LONG_S)
+
+    intake = Intake(store, publish)
+
+    def request() -> str:
+        new = NewJob(new_job_id(0), "digits", (RowRange(0, 1, b"x"),))
+        return intake.submit(new).job.id
+
+    first, second = ask(hub, request), ask(hub, request)
+    may_answer.set()
+    assert first != second
+
+
+def test_it_says_when_a_request_holds_up_the_others(hub: Hub) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def stubborn() -> None:
+        begun.set()
+        may_end.wait(LONG_S)
+
+    said = [hub.held_up]
+    hub.run(stubborn)
+    assert begun.wait(LONG_S)
+    time.sleep(2 * HELD_UP_S)  # what is asked for is an age
+    said.append(hub.held_up)
+    may_end.set()
+    ask(hub, lambda: None)
+    until = time.monotonic() + LONG_S
+    while hub.held_up and time.monotonic() < until:  # that request's answer comes before its end
+        time.sleep(0.001)
+    said.append(hub.held_up)
+    assert said == [False, True, False]
+
+
+class SlowCatalogue(CatalogueAtHand):
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def read(self) -> CatalogueView:
+        self.asked.set()
+        assert self.may_answer.wait(LONG_S)
+        return super().read()
+
+
+def test_a_reading_under_way_is_waited_for_by_many(hub: Hub) -> None:
+    store = SlowCatalogue()
+    known = World().catalogue_store
+    store.publish_models(known.read().models)
+    store.publish_specs(known.read().specs)
+    catalogue = Catalogue(store)
+
+    def request() -> int:
+        return catalogue.resolve(ModelRef("digits")).version
+
+    def let_go() -> int:
+        assert store.asked.wait(LONG_S)
+        store.may_answer.set()
+        return 0
+
+    assert ask(hub, request, request, let_go) == [1, 1, 0]
+
+
+def test_submits_gather_and_their_results_come_back(hub: Hub) -> None:
+    store = Store(StoreConfig(queue_max_jobs=100))
+    waiters = Waiters(store, limit=40, recheck_s=60)
+    stored: list[str] = []
+    intake = Intake(store, lambda accepted: stored.append(accepted.job.id))
+
+    def request() -> tuple[str, bool]:
+        place = waiters.place()
+        assert place is not None
+        with place:
+            new = NewJob(new_job_id(0), "digits", (RowRange(0, 1, b"x"),), reply_to=place.reply_to)
+            place.expect(new.id)
+            accepted, finished = intake.submit_and_wait(new, place, LONG_S)
+            return accepted.job.id, finished is not None and finished.job_id == new.id
+
+    def cancel_all() -> None:
+        while len(stored) < 40:
+            time.sleep(0.01)
+        for job_id in stored:
+            store.cancel(job_id)
+
+    canceller = threading.Thread(target=cancel_all)
+    canceller.start()
+    answers = ask(hub, *[request] * 40)
+    canceller.join()
+    waiters.close()
+    assert {job_id for job_id, _ in answers} == set(stored)
+    assert all(ended for _, ended in answers)
+    assert waiters.waiting == 0
