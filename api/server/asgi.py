@@ -42,7 +42,7 @@ class Server:
             reply = self._reply(variables)
             loop.call_soon_threadsafe(_settle, replied, reply)
 
-        self._hub = hub = self._hub or Hub(self._pool)
+        self._hub = hub = self._hub or Hub()
         if may_share(variables) and not hub.held_up:
             variables["wsgi.input"] = io.BytesIO(await whole_body(receive))
             hub.run(serve)

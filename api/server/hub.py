@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -27,6 +27,8 @@ SWEEP_S = 0.05
 HELD_UP_S = 0.02
 """A request that goes on for so long without a wait holds up the others."""
 
+BESIDE = 64
+"""So many calls of the store may wait for their answers at once."""
 ERRANDS = 4
 """One takes submits along, others may still be publishing wake-ups to a broker that takes its time."""
 
@@ -35,11 +37,11 @@ Step = Callable[[], object]
 
 
 class Hub:
-    """What blocks runs on ``pool``, but for errands, which have threads of their own: they concern everybody,
-    and must not queue behind what does not answer."""
+    """What blocks runs in threads beside it. Errands have some of their own: they concern everybody, and must
+    not queue behind what does not answer."""
 
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool
+    def __init__(self) -> None:
+        self._beside = ThreadPoolExecutor(BESIDE, "hub-beside")
         self._steps: SimpleQueue[Step] = SimpleQueue()
         self._errands: SimpleQueue[Step] = SimpleQueue()
         self._sleeping: set[HubInbox] = set()
@@ -61,7 +63,7 @@ class Hub:
 
     def apart(self, run: Callable[[], Answer]) -> Answer:
         inbox = self.inbox()
-        self._pool.submit(_tell, run, inbox)
+        self._beside.submit(_tell, run, inbox)
         answer, failure = inbox.get()
         if failure is not None:
             raise failure

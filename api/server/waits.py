@@ -27,7 +27,7 @@ def may_share(variables: Environ) -> bool:
         and _is_small(variables)
         and (variables["REQUEST_METHOD"] != "GET" or "HTTP_PREFER" in variables)
         and (get_config().allow_anonymous or _has_key(variables))
-        and _middleware_can()
+        and _project_can()
     )
 
 
@@ -57,6 +57,10 @@ def _waits(method: str, path: str) -> bool:
 
 
 @cache
-def _middleware_can() -> bool:
-    """Whether none of it keeps what belongs to a request by the thread."""
-    return all(getattr(import_string(path), "async_capable", False) for path in from_settings("MIDDLEWARE"))
+def _project_can() -> bool:
+    """Whether nothing keeps what is a request's by the thread: no middleware, no transaction around it."""
+    middleware = [import_string(path) for path in from_settings("MIDDLEWARE")]
+    databases = from_settings("DATABASES", {}).values()
+    return all(getattr(one, "async_capable", False) for one in middleware) and not any(
+        database.get("ATOMIC_REQUESTS") for database in databases
+    )

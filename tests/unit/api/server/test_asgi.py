@@ -14,8 +14,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import include, path
 
-from api.server import Server
-from api.server.waits import _middleware_can, _waits
+from api.server import Server, waits
+from api.server.waits import _project_can, _waits, may_share
 from tests.unit.api.server.test_environ import scope
 from tests.unit.world import DIGIT, World
 
@@ -219,7 +219,7 @@ def test_requests_that_may_wait_share_a_thread_if_nothing_holds_it(
     world: World, middleware: type[Middleware], given: dict[str, str], thread: str
 ) -> None:
     caller, length = Caller(JOB), {"content_length": str(len(JOB))}
-    _middleware_can.cache_clear()
+    _project_can.cache_clear()
     with override_settings(MIDDLEWARE=[f"{__name__}.{middleware.__name__}"]):
         sent = given if "transfer_encoding" in given else {**length, **given}
         ask(
@@ -228,10 +228,24 @@ def test_requests_that_may_wait_share_a_thread_if_nothing_holds_it(
             caller,
             headers=headers(content_type="application/json", **sent),
         )
-    _middleware_can.cache_clear()
+    _project_can.cache_clear()
     status, told, _ = caller.answer
     assert status == 202
     assert told["x-thread"].startswith(thread)
+
+
+def test_a_project_with_a_transaction_around_each_request_shares_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/jobs"}
+    said = []
+    for atomic in (False, True):
+        _project_can.cache_clear()
+        project: dict[str, Any] = {"MIDDLEWARE": [], "DATABASES": {"default": {"ATOMIC_REQUESTS": atomic}}}
+        monkeypatch.setattr(waits, "from_settings", project.get)
+        said.append(may_share(asked))
+    _project_can.cache_clear()
+    assert said == [True, False]
 
 
 @pytest.mark.parametrize("at", ["/parts", "/async_parts"])

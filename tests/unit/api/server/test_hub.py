@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
 
-from api.server.hub import HELD_UP_S, SWEEP_S, Hub
+from api.server.hub import BESIDE, HELD_UP_S, SWEEP_S, Hub
 from predict_worker.catalogue import Catalogue
 from predict_worker.core.inbox import apart, inbox
 from predict_worker.core.job import NewJob, RowRange, new_job_id
@@ -26,14 +25,8 @@ LONG_S = 10.0
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as pool:
-        yield pool
-
-
-@pytest.fixture
-def hub(pool: ThreadPoolExecutor) -> Hub:
-    return Hub(pool)
+def hub() -> Hub:
+    return Hub()
 
 
 def ask(hub: Hub, *requests: Callable[[], Any]) -> list[Any]:
@@ -126,10 +119,14 @@ def test_a_request_that_fails_is_alone_with_it(hub: Hub, caplog: pytest.LogCaptu
     assert "KeyError: 'here'" in caplog.text
 
 
-def test_errands_wait_for_nothing_that_runs_apart(hub: Hub, pool: ThreadPoolExecutor) -> None:
+def test_errands_wait_for_nothing_that_runs_apart(hub: Hub) -> None:
     may_end = threading.Event()
-    for _ in range(2):
-        pool.submit(may_end.wait, LONG_S)
+
+    def wait() -> None:
+        may_end.wait(LONG_S)
+
+    for _ in range(BESIDE):
+        hub.run(lambda: apart(wait))
 
     def request() -> Any:
         mine = inbox()
