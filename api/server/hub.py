@@ -65,8 +65,11 @@ class Hub:
         inbox = self.inbox()
         self._beside.submit(_tell, run, inbox)
         answer, failure = inbox.get()
-        if failure is not None:
-            raise failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # it holds this frame
         return answer  # type: ignore[no-any-return]
 
     def step(self, step: Step) -> None:
