@@ -5,6 +5,8 @@ import os
 # As many may wait as there is memory for, not as there are threads.
 os.environ.setdefault("PREDICT_WORKER_MAX_WAITERS", "500")
 os.environ.setdefault("PREDICT_WORKER_MAX_STREAMS", "200")
+# Should a middleware ask the database in the loop's thread: no two requests do so at once.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
 
 from .wsgi import application as wsgi  # it sets up Django, which the next needs
 

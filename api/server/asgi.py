@@ -38,17 +38,14 @@ class Server:
         variables[ASYNC_BODY] = True
         replied: asyncio.Future[Reply] = loop.create_future()
 
-        def serve() -> None:
-            reply = self._reply(variables)
-            loop.call_soon_threadsafe(_settle, replied, reply)
-
-        self._hub = hub = self._hub or Hub()
-        if may_share(variables) and not hub.held_up:
+        if may_share(variables):
+            if self._hub is None:
+                self._hub = Hub(loop)
             variables["wsgi.input"] = io.BytesIO(await whole_body(receive))
-            hub.run(serve)
+            self._hub.run(lambda: _settle(replied, self._reply(variables)))
         else:
             variables["wsgi.input"] = io.BufferedReader(Body(receive, loop))
-            self._pool.submit(serve)
+            self._pool.submit(lambda: loop.call_soon_threadsafe(_settle, replied, self._reply(variables)))
         await send_reply(await replied, receive, send, self._pool)
 
     def _reply(self, variables: Environ) -> Reply:

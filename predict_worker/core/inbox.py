@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -28,7 +28,7 @@ class Inbox(Protocol):
 
 
 class Many(Protocol):
-    """A thread that goes through many requests: while one waits, it is another's turn."""
+    """What goes through many requests in one thread: while one waits, it is another's turn."""
 
     def inbox(self) -> Inbox: ...
 
@@ -45,21 +45,17 @@ class ThreadInbox(SimpleQueue):  # type: ignore[type-arg]
         self.put(errand)
 
 
-class _Thread(threading.local):
-    many: Many | None = None
+_many: ContextVar[Many | None] = ContextVar("many", default=None)
 
 
-_this_thread = _Thread()
-
-
-def becomes(many: Many) -> None:
-    """From now on this thread goes through many requests."""
-    _this_thread.many = many
+def one_of(many: Many) -> None:
+    """This request, whose context this is, shares its thread with others."""
+    _many.set(many)
 
 
 def inbox() -> Inbox:
     """A new one, for the request that this thread is at."""
-    many = _this_thread.many
+    many = _many.get()
     if many is None:
         return ThreadInbox()
     return many.inbox()
@@ -71,5 +67,5 @@ def apart(run: Callable[[], Answer]) -> Answer:
     Whoever holds a lock meanwhile takes it in ``run``: another request of the same thread would wait for it
     for ever.
     """
-    many = _this_thread.many
+    many = _many.get()
     return run() if many is None else many.apart(run)

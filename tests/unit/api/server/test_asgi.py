@@ -209,8 +209,8 @@ class ThreadBound(Middleware):
 @pytest.mark.parametrize(
     ("middleware", "given", "thread"),
     [
-        (Middleware, {}, "hub"),
-        (Middleware, {"prefer": "wait=1"}, "hub"),
+        (Middleware, {}, "MainThread"),
+        (Middleware, {"prefer": "wait=1"}, "MainThread"),
         (Middleware, {"transfer_encoding": "chunked"}, "request"),  # it may be large
         (ThreadBound, {}, "request"),
     ],
