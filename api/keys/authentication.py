@@ -33,7 +33,7 @@ class KeyAuthentication(BaseAuthentication):
     """Knows nothing of tokens that have another form: they may be the project's own."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        given = _presented(request.META)
+        given = presented(request.META)
         if given is None:
             return None
         digest = text.digest(given)
@@ -46,7 +46,8 @@ class KeyAuthentication(BaseAuthentication):
         return 'Bearer realm="api"'
 
 
-def _presented(meta: Mapping[str, Any]) -> str | None:
+def presented(meta: Mapping[str, Any]) -> str | None:
+    """What has the form of a key."""
     scheme, _, token = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
     for given in (token.strip() if scheme.lower() == "bearer" else "", meta.get("HTTP_X_API_KEY", "")):
         if given.startswith(text.PREFIX):

@@ -9,6 +9,7 @@ from django.utils.module_loading import import_string
 
 from predict_worker.conf import from_settings, get_config
 
+from ..keys.authentication import presented
 from ..views import ApiView
 from .environ import Environ
 
@@ -20,30 +21,27 @@ def may_share(variables: Environ) -> bool:
     """Whether the request may run on a hub.
 
     It may if its view says so, which blocks through the service alone, and nothing else will: a session or a
-    password is looked up in the database, which may take its time.
+    password is looked up in the database, which may take its time; API keys are known, or asked for beside.
     """
     return (
         _waits(variables["REQUEST_METHOD"], variables["PATH_INFO"])
         and _is_small(variables)
         and (variables["REQUEST_METHOD"] != "GET" or "HTTP_PREFER" in variables)
-        and (get_config().allow_anonymous or _has_key(variables))
+        and (get_config().allow_anonymous or presented(variables) is not None)
         and _project_can()
     )
 
 
 def _is_small(variables: Environ) -> bool:
+    """As it comes, and as it is."""
     length = variables.get("CONTENT_LENGTH", "0")
     return (
         "HTTP_TRANSFER_ENCODING" not in variables
+        and "HTTP_CONTENT_ENCODING" not in variables
         and len(length) < 10
         and length.isdecimal()
         and int(length) <= SMALL_BYTES
     )
-
-
-def _has_key(variables: Environ) -> bool:
-    """What looks like a key: whether it is one is known to this process, or asked for in another thread."""
-    return "HTTP_X_API_KEY" in variables or variables.get("HTTP_AUTHORIZATION", "").startswith("Bearer pw_")
 
 
 @lru_cache(maxsize=4096)

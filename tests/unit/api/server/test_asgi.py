@@ -162,7 +162,7 @@ def test_who_waits_gets_the_result(server: Server, answering: World) -> None:
     assert (status, job["state"]) == (200, "succeeded")
 
 
-@pytest.mark.parametrize("sent", [{"transfer_encoding": "chunked"}, {"content_encoding": "identity"}])
+@pytest.mark.parametrize("sent", [{}, {"transfer_encoding": "chunked"}, {"content_encoding": "identity"}])
 def test_a_body_may_come_in_parts(server: Server, world: World, sent: dict[str, str]) -> None:
     assert post(server, JOB[:9], JOB[9:20], JOB[20:], **sent)[0] == 202
 
@@ -212,6 +212,7 @@ class ThreadBound(Middleware):
         (Middleware, {}, "MainThread"),
         (Middleware, {"prefer": "wait=1"}, "MainThread"),
         (Middleware, {"transfer_encoding": "chunked"}, "request"),  # it may be large
+        (Middleware, {"content_encoding": "identity"}, "request"),  # likewise
         (ThreadBound, {}, "request"),
     ],
 )
@@ -232,6 +233,22 @@ def test_requests_that_may_wait_share_a_thread_if_nothing_holds_it(
     status, told, _ = caller.answer
     assert status == 202
     assert told["x-thread"].startswith(thread)
+
+
+@pytest.mark.parametrize(
+    ("given", "shares"),
+    [
+        ({}, False),
+        ({"HTTP_AUTHORIZATION": "Bearer pw_x"}, True),
+        ({"HTTP_X_API_KEY": "pw_x"}, True),
+        ({"HTTP_X_API_KEY": "another's"}, False),
+        ({"HTTP_AUTHORIZATION": "Basic YTpi"}, False),
+        ({"HTTP_COOKIE": "sessionid=1"}, False),
+    ],
+)
+def test_who_is_looked_up_in_the_database_shares_no_thread(given: dict[str, str], shares: bool) -> None:
+    with override_settings(PREDICT_WORKER={"ALLOW_ANONYMOUS": False}):
+        assert may_share({"REQUEST_METHOD": "POST", "PATH_INFO": "/api/jobs", **given}) is shares
 
 
 def test_a_project_with_a_transaction_around_each_request_shares_no_thread(
