@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from functools import partial
+
+from predict_worker.core.inbox import apart
 
 MIN_BYTES = 1024
 """What fits into a packet or so travels as fast as it is."""
 _LEVEL = 1
+_LARGE_BYTES = 64 * 1024
+"""It takes a millisecond, and lets go of the interpreter."""
 
 
 def compressed(body: bytes, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
@@ -15,8 +20,12 @@ def compressed(body: bytes, accept_encoding: str) -> tuple[bytes, dict[str, str]
     coding = _chosen(accept_encoding) if accept_encoding and len(body) >= MIN_BYTES else None
     if coding is None:
         return body, {}
-    smaller = gzip.compress(body, _LEVEL, mtime=0) if coding == "gzip" else zlib.compress(body, _LEVEL)
-    return smaller, {"Content-Encoding": coding}
+    squeeze = partial(_squeezed, body, coding)
+    return apart(squeeze) if len(body) > _LARGE_BYTES else squeeze(), {"Content-Encoding": coding}
+
+
+def _squeezed(body: bytes, coding: str) -> bytes:
+    return gzip.compress(body, _LEVEL, mtime=0) if coding == "gzip" else zlib.compress(body, _LEVEL)
 
 
 def _chosen(accept_encoding: str) -> str | None:

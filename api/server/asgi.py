@@ -58,7 +58,7 @@ class Server:
                 return Reply(head[0], head[1], body.content)
             finally:
                 body.close()
-        except Exception:
+        except BaseException:  # whatever it is: no caller waits for ever
             log.exception("%s was not answered", variables["PATH_INFO"])
             return FAILED
 

@@ -42,13 +42,18 @@ def environ_of(scope: Scope) -> Environ:
         "wsgi.run_once": False,
     }
     for raw_name, raw_value in scope["headers"]:
-        name, value = _variable(raw_name), raw_value.decode("latin-1")
+        name, value = _named(raw_name), raw_value.decode("latin-1")
         if name is None:
             continue
         if name in variables:
             value = f"{variables[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
         variables[name] = value
     return variables
+
+
+def _named(header: bytes) -> str | None:
+    """Only short names are remembered: a caller may make up thousands of 64 KiB each."""
+    return _variable(header) if len(header) <= 100 else _variable.__wrapped__(header)
 
 
 @lru_cache(maxsize=1024)

@@ -45,7 +45,8 @@ async def _send_stream(body: Any, receive: Receive, send: Send, pool: Executor) 
     """Until its end, or until the caller leaves: that is heard alone, what is sent then is thrown away."""
     loop, left = asyncio.get_running_loop(), threading.Event()
     sending: asyncio.Future[None]
-    if getattr(body, "is_async", False):
+    is_async = getattr(body, "is_async", False)
+    if is_async:
         sending = asyncio.ensure_future(_send_parts(body, send, pool))
     else:
         sending = loop.run_in_executor(pool, _send_from_thread, body, send, loop, left)
@@ -58,7 +59,8 @@ async def _send_stream(body: Any, receive: Receive, send: Send, pool: Executor) 
     finally:
         left.set()
         listening.cancel()
-        sending.cancel()
+        if is_async:  # a thread hears of it itself, and closes the body also if it has yet to begin
+            sending.cancel()
 
 
 async def _send_parts(body: Any, send: Send, pool: Executor) -> None:

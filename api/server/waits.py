@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import Any
 
 from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
@@ -15,6 +16,8 @@ from .environ import Environ
 
 SMALL_BYTES = 64 * 1024
 """What a larger body takes to read would hold up the others."""
+LONGEST_PATH = 1000
+"""Of those that are remembered: a caller may make up thousands of 64 KiB each."""
 
 
 def may_share(variables: Environ) -> bool:
@@ -24,7 +27,8 @@ def may_share(variables: Environ) -> bool:
     password is looked up in the database, which may take its time; API keys are known, or asked for beside.
     """
     return (
-        _waits(variables["REQUEST_METHOD"], variables["PATH_INFO"])
+        len(variables["PATH_INFO"]) <= LONGEST_PATH
+        and _waits(variables["REQUEST_METHOD"], variables["PATH_INFO"])
         and _is_small(variables)
         and (variables["REQUEST_METHOD"] != "GET" or "HTTP_PREFER" in variables)
         and (get_config().allow_anonymous or presented(variables) is not None)
@@ -38,6 +42,7 @@ def _is_small(variables: Environ) -> bool:
     return (
         "HTTP_TRANSFER_ENCODING" not in variables
         and "HTTP_CONTENT_ENCODING" not in variables
+        and "npz" not in variables.get("CONTENT_TYPE", "").lower()  # a zip: 30 KB may be 30 MB
         and len(length) < 10
         and length.isdecimal()
         and int(length) <= SMALL_BYTES
@@ -59,6 +64,11 @@ def _project_can() -> bool:
     """Whether nothing keeps what is a request's by the thread: no middleware, no transaction around it."""
     middleware = [import_string(path) for path in from_settings("MIDDLEWARE")]
     databases = from_settings("DATABASES", {}).values()
-    return all(getattr(one, "async_capable", False) for one in middleware) and not any(
+    return all(_fits(one) for one in middleware) and not any(
         database.get("ATOMIC_REQUESTS") for database in databases
     )
+
+
+def _fits(middleware: Any) -> bool:
+    """Django runs one that is only asynchronous in an event loop of its own: this thread has one already."""
+    return getattr(middleware, "async_capable", False) and getattr(middleware, "sync_capable", True)

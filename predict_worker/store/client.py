@@ -15,5 +15,6 @@ def connect(url: str, timeout_s: float) -> redis.Redis:
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
+        max_connections=10_000,  # its threads are the bound: beyond the library's hundred calls fail at once
         protocol=2,
     )

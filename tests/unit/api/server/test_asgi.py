@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import include, path
 
-from api.server import Server, waits
+from api.server import Server, asgi, waits
+from api.server.reply import Reply, send_reply
 from api.server.waits import _project_can, _waits, may_share
+from predict_worker.core.inbox import apart
 from tests.unit.api.server.test_environ import scope
 from tests.unit.world import DIGIT, World
 
@@ -206,6 +209,10 @@ class ThreadBound(Middleware):
     async_capable = False
 
 
+class Asynchronous(Middleware):
+    sync_capable = False
+
+
 @pytest.mark.parametrize(
     ("middleware", "given", "thread"),
     [
@@ -265,6 +272,24 @@ def test_a_project_with_a_transaction_around_each_request_shares_no_thread(
     assert said == [True, False]
 
 
+def test_a_project_with_asynchronous_middleware_shares_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "from_settings", {"MIDDLEWARE": [f"{__name__}.Asynchronous"]}.get)
+    _project_can.cache_clear()
+    assert not may_share({"REQUEST_METHOD": "POST", "PATH_INFO": "/api/jobs"})
+    _project_can.cache_clear()
+
+
+def test_an_archive_shares_no_thread_however_small() -> None:
+    asked = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/jobs", "CONTENT_TYPE": "application/x-npy"}
+    assert may_share(asked)
+    assert not may_share({**asked, "CONTENT_TYPE": "application/x-npz"})
+
+
+def test_no_long_path_is_remembered() -> None:
+    assert not may_share({"REQUEST_METHOD": "POST", "PATH_INFO": "/" + "x" * 60_000})
+    assert _waits.cache_info().currsize == 0
+
+
 @pytest.mark.parametrize("at", ["/parts", "/async_parts"])
 def test_a_stream_is_sent_as_it_comes(server: Server, at: str) -> None:
     caller = Caller()
@@ -289,10 +314,36 @@ def test_a_stream_that_breaks_is_not_ended_as_if_it_were_whole(server: Server) -
     assert all(message.get("more_body", True) for message in caller.got)
 
 
-def test_an_application_that_fails_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
-    def fails(environ: Any, start: Any) -> Any:
-        raise KeyError("no answer")
+class NotedBody:
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"one"
 
+    def close(self) -> None:
+        closed.append("queued")
+
+
+def test_a_stream_whose_caller_leaves_before_it_begins_is_closed() -> None:
+    may_begin, pool, left = threading.Event(), ThreadPoolExecutor(1), Caller(leaves_after=1)
+    pool.submit(may_begin.wait, LONG_S)
+    asyncio.run(send_reply(Reply("200 OK", (), NotedBody()), left.receive, left.send, pool))
+    may_begin.set()
+    pool.shutdown()
+    assert closed == ["queued"]
+
+
+@pytest.mark.parametrize("shares", [False, True])
+@pytest.mark.parametrize("failure", [KeyError("no answer"), SystemExit("no answer")])
+def test_an_application_that_fails_is_a_500(
+    failure: BaseException,
+    shares: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(environ: Any, start: Any) -> Any:
+        apart(lambda: None)  # on a hub it is another's turn meanwhile
+        raise failure
+
+    monkeypatch.setattr(asgi, "may_share", lambda _: shares)
     caller = Caller()
     ask(Server(fails, threads=1), "/plain", caller, method="GET")
     assert caller.answer[0] == 500

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api.server.environ import Body, environ_of, whole_body
+from api.server.environ import Body, _variable, environ_of, whole_body
 
 
 def scope(**given: Any) -> dict[str, Any]:
@@ -135,3 +135,10 @@ def test_a_body_is_read_no_further_than_asked() -> None:
         return await asyncio.to_thread(stream.readline)
 
     assert asyncio.run(read()) == b"line\n"
+
+
+def test_no_long_name_is_remembered() -> None:
+    before = _variable.cache_info().currsize
+    variables = environ_of(scope(headers=[(b"x-" + b"y" * 60_000, b"1")]))
+    assert variables["HTTP_X_" + "Y" * 60_000] == "1"
+    assert _variable.cache_info().currsize == before
