@@ -159,7 +159,7 @@ class Catalogue:
         index = self._index
         if index is None:
             return self._refreshed(self._max_age_s)
-        if self._clock() - self._read_at > self._max_age_s:
+        if self._clock() - self._read_at > self._max_age_s and not self._reading.locked():
             apart(self._renew)
         return self._index or index
 
