@@ -19,13 +19,7 @@ from predict_worker import connect
 from tests.system_root import oip_document
 from tests.unit.world import World
 
-BOUNDED = settings(
-    max_examples=25,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+BOUNDED = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 load_all_checks()
 CONFORMS = [CHECKS.get_one(f"{what}_conformance") for what in ("content_type", "response_schema")]
 MODELS = {

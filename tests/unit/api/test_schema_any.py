@@ -17,13 +17,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from tests.unit.world import DIGIT, World
 
-ANY = settings(
-    max_examples=10,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+ANY = settings(max_examples=10, suppress_health_check=list(HealthCheck))
 load_all_checks()
 EACH = [
     CHECKS.get_one(name)

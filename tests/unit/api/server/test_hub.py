@@ -199,8 +199,9 @@ def test_a_reading_under_way_is_waited_for_by_many(hub: Hub) -> None:
 def test_submits_gather_and_their_results_come_back(hub: Hub) -> None:
     store = Store(StoreConfig(queue_max_jobs=100))
     waiters = Waiters(store, limit=40, recheck_s=60)
-    stored: list[str] = []
-    intake = Intake(store, lambda accepted: stored.append(accepted.job.id))
+    stored: SimpleQueue[str] = SimpleQueue()
+    intake = Intake(store, lambda accepted: stored.put(accepted.job.id))
+    cancelled: set[str] = set()
 
     def request() -> tuple[str, bool]:
         place = waiters.place()
@@ -212,17 +213,17 @@ def test_submits_gather_and_their_results_come_back(hub: Hub) -> None:
             return accepted.job.id, finished is not None and finished.job_id == new.id
 
     def cancel_all() -> None:
-        while len(stored) < 40:
-            time.sleep(0.01)
-        for job_id in stored:
+        job_ids = [stored.get(timeout=LONG_S) for _ in range(40)]
+        for job_id in job_ids:
             store.cancel(job_id)
+        cancelled.update(job_ids)
 
     canceller = threading.Thread(target=cancel_all)
     canceller.start()
     answers = ask(hub, *[request] * 40)
     canceller.join()
     waiters.close()
-    assert {job_id for job_id, _ in answers} == set(stored)
+    assert {job_id for job_id, _ in answers} == cancelled
     assert all(ended for _, ended in answers)
     assert waiters.waiting == 0
 
