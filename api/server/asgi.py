@@ -5,28 +5,29 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any, Protocol
+from functools import partial
+
+from django.core.handlers.wsgi import WSGIHandler
 
 from ..sse import ASYNC_BODY
 from .environ import Body, Environ, Receive, Scope, Send, environ_of, whole_body
+from .handler import SharedHandler
 from .hub import Hub
-from .reply import FAILED, Reply, send_reply
+from .reply import FAILED, Reply, Wsgi, reply_of, send_reply
 from .waits import may_share
 
 log = logging.getLogger(__name__)
 
 
-class Wsgi(Protocol):
-    def __call__(self, variables: Environ, start_response: Callable[..., Any], /) -> Iterable[bytes]: ...
-
-
 class Server:
-    """Django's WSGI handler for ASGI servers. Hub and threads begin with the first request of a process."""
+    """Django's WSGI handler, or any application around it, for ASGI servers. Hub and threads begin with the
+    first request of a process."""
 
     def __init__(self, wsgi: Wsgi, threads: int) -> None:
-        self._wsgi = wsgi
+        self._apart = partial(reply_of, wsgi)
+        self._shared = SharedHandler().reply if type(wsgi) is WSGIHandler else self._apart
         self._pool: Executor = ThreadPoolExecutor(threads, "request")
         self._hub: Hub | None = None
 
@@ -42,25 +43,21 @@ class Server:
             if self._hub is None:
                 self._hub = Hub(loop)
             variables["wsgi.input"] = io.BytesIO(await whole_body(receive))
-            self._hub.run(lambda: _settle(replied, self._reply(variables)))
+            self._hub.run(lambda: _settle(replied, _answer(self._shared, variables)))
         else:
             variables["wsgi.input"] = io.BufferedReader(Body(receive, loop))
-            self._pool.submit(lambda: loop.call_soon_threadsafe(_settle, replied, self._reply(variables)))
+            self._pool.submit(
+                lambda: loop.call_soon_threadsafe(_settle, replied, _answer(self._apart, variables))
+            )
         await send_reply(await replied, receive, send, self._pool)
 
-    def _reply(self, variables: Environ) -> Reply:
-        head: list[Any] = []
-        try:
-            body: Any = self._wsgi(variables, lambda *given: head.extend(given))
-            if getattr(body, "streaming", True):
-                return Reply(head[0], head[1], body)
-            try:
-                return Reply(head[0], head[1], body.content)
-            finally:
-                body.close()
-        except BaseException:  # whatever it is: no caller waits for ever
-            log.exception("%s was not answered", variables["PATH_INFO"])
-            return FAILED
+
+def _answer(reply: Callable[[Environ], Reply], variables: Environ) -> Reply:
+    try:
+        return reply(variables)
+    except BaseException:  # whatever it is: no caller waits for ever
+        log.exception("%s was not answered", variables["PATH_INFO"])
+        return FAILED
 
 
 def _settle(replied: asyncio.Future[Reply], reply: Reply) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from .environ import Message, Receive, Send
+from .environ import Environ, Message, Receive, Send
 
 log = logging.getLogger(__name__)
 
@@ -19,19 +19,35 @@ log = logging.getLogger(__name__)
 class Reply:
     """``body``: bytes, or for a stream what is iterated, and closed if it can be."""
 
-    status: str
+    status: int
     headers: Iterable[tuple[str, str]]
     body: Any
 
 
-FAILED = Reply("500 Internal Server Error", (), b"")
+FAILED = Reply(500, (), b"")
+
+
+class Wsgi(Protocol):
+    def __call__(self, variables: Environ, start_response: Callable[..., Any], /) -> Iterable[bytes]: ...
+
+
+def reply_of(wsgi: Wsgi, variables: Environ) -> Reply:
+    head: list[Any] = []
+    body: Any = wsgi(variables, lambda *given: head.extend(given))
+    status = int(head[0][:3])
+    if getattr(body, "streaming", True):
+        return Reply(status, head[1], body)
+    try:
+        return Reply(status, head[1], body.content)
+    finally:
+        body.close()
 
 
 async def send_reply(reply: Reply, receive: Receive, send: Send, pool: Executor) -> None:
     await send(
         {
             "type": "http.response.start",
-            "status": int(reply.status[:3]),
+            "status": reply.status,
             "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers],
         }
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Any
 
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils.module_loading import import_string
 
 from predict_worker.conf import from_settings, get_config
@@ -49,12 +49,18 @@ def _is_small(variables: Environ) -> bool:
     )
 
 
-@lru_cache(maxsize=4096)
-def _waits(method: str, path: str) -> bool:
+@lru_cache(maxsize=1024)
+def route(path: str) -> ResolverMatch | None:
+    """Where the project leads it, by its own URLs."""
     try:
-        view = resolve(path.encode("latin-1").decode("utf-8", "replace")).func
+        return resolve(path)
     except Resolver404:
-        return False
+        return None
+
+
+def _waits(method: str, path: str) -> bool:
+    match = route(path.encode("latin-1").decode("utf-8", "replace"))
+    view = match and match.func
     of = getattr(view, "view_class", None) or getattr(view, "cls", None)
     return isinstance(of, type) and issubclass(of, ApiView) and method in of.waits
 

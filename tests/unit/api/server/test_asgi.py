@@ -17,7 +17,7 @@ from django.urls import include, path
 
 from api.server import Server, asgi, waits
 from api.server.reply import Reply, send_reply
-from api.server.waits import _project_can, _waits, may_share
+from api.server.waits import _project_can, may_share, route
 from predict_worker.core.inbox import apart
 from tests.unit.api.server.test_environ import scope
 from tests.unit.world import DIGIT, World
@@ -77,10 +77,10 @@ urlpatterns = [
 @pytest.fixture(autouse=True)
 def _urls() -> Iterator[None]:
     closed.clear()
-    _waits.cache_clear()
+    route.cache_clear()
     with override_settings(ROOT_URLCONF=__name__):
         yield
-    _waits.cache_clear()
+    route.cache_clear()
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_an_archive_shares_no_thread_however_small() -> None:
 
 def test_no_long_path_is_remembered() -> None:
     assert not may_share({"REQUEST_METHOD": "POST", "PATH_INFO": "/" + "x" * 60_000})
-    assert _waits.cache_info().currsize == 0
+    assert route.cache_info().currsize == 0
 
 
 @pytest.mark.parametrize("at", ["/parts", "/async_parts"])
@@ -325,7 +325,7 @@ class NotedBody:
 def test_a_stream_whose_caller_leaves_before_it_begins_is_closed() -> None:
     may_begin, pool, left = threading.Event(), ThreadPoolExecutor(1), Caller(leaves_after=1)
     pool.submit(may_begin.wait, LONG_S)
-    asyncio.run(send_reply(Reply("200 OK", (), NotedBody()), left.receive, left.send, pool))
+    asyncio.run(send_reply(Reply(200, (), NotedBody()), left.receive, left.send, pool))
     may_begin.set()
     pool.shutdown()
     assert closed == ["queued"]
