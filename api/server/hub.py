@@ -11,6 +11,8 @@ from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 BESIDE = 64
 """So many calls of the store may wait for their answers at once."""
+IDLE = 64
+"""So many greenlets are kept for requests to come."""
 ERRANDS = 4
 """One takes submits along, others may still be publishing wake-ups to a broker that takes its time."""
 
@@ -39,19 +43,25 @@ class Hub:
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
         self._between = getcurrent()
+        self._idle: list[greenlet] = []
+        self._context = Context()
+        self._context.run(one_of, self)
         self._beside = ThreadPoolExecutor(BESIDE, "hub-beside")
         self._errands: SimpleQueue[Step] = SimpleQueue()
         for _ in range(ERRANDS):
             threading.Thread(target=self._run_errands, name="hub-errands", daemon=True).start()
 
-    def run(self, request: Callable[[], None]) -> None:
-        """Until it waits, or ends."""
+    def run(self, request: Step) -> None:
+        """Until it waits, or ends. It has a context of its own."""
+        if not self._idle:
+            greenlet(self._serve, self._between).switch()
+        self._idle.pop().switch(partial(self._context.copy().run, request))
 
-        def shared() -> None:
-            one_of(self)  # a greenlet has a context of its own
-            request()
-
-        _do(greenlet(shared, self._between).switch)
+    def _serve(self) -> None:
+        """One request after another: for a new greenlet the kernel finds, clears and takes back memory."""
+        while len(self._idle) < IDLE:
+            self._idle.append(getcurrent())
+            _do(self._between.switch())
 
     def sleep(self) -> None:
         """Other requests' turn, until this one's greenlet is switched to again."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar, copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
+from greenlet import getcurrent
 
-from api.server.hub import BESIDE, Hub, HubInbox
+from api.server.hub import BESIDE, IDLE, Hub, HubInbox
 from predict_worker.catalogue import Catalogue
 from predict_worker.core.inbox import ThreadInbox, apart, inbox
 from predict_worker.core.job import NewJob, RowRange, new_job_id
@@ -129,6 +133,55 @@ def test_a_request_that_fails_is_alone_with_it(hub: Hub, caplog: pytest.LogCaptu
     begin(hub, fails)
     assert ask(hub, lambda: "goes on") == ["goes on"]
     assert "KeyError: 'here'" in caplog.text
+
+
+def test_a_request_knows_nothing_of_the_one_before_it(hub: Hub) -> None:
+    known: ContextVar[int] = ContextVar("known")
+
+    def sets() -> tuple[Any, bool]:
+        known.set(1)
+        return getcurrent(), known in copy_context()
+
+    def looks() -> tuple[Any, bool]:
+        return getcurrent(), known in copy_context()
+
+    (first, has_it), (second, sees_it) = ask(hub, sets)[0], ask(hub, looks)[0]
+    assert first is second
+    assert (has_it, sees_it) == (True, False)
+
+
+def test_nothing_is_kept_of_a_request_that_has_ended(hub: Hub) -> None:
+    class Inputs:
+        pass
+
+    inputs = Inputs()
+    seen = weakref.ref(inputs)
+    ask(hub, partial(id, inputs))
+    del inputs
+    ask(hub, lambda: None)  # which the hub does once it is done with the first
+    assert seen() is None
+
+
+def test_greenlets_are_kept_for_later_within_a_bound(hub: Hub) -> None:
+    waiting: SimpleQueue[Any] = SimpleQueue()
+
+    def request() -> Any:
+        mine = inbox()
+        waiting.put(mine)
+        return mine.get(timeout=LONG_S), getcurrent()
+
+    for _ in range(2):
+        waker = threading.Thread(target=_wake_all, args=(waiting, IDLE + 5))
+        waker.start()
+        served_by = {served for _, served in ask(hub, *[request] * (IDLE + 5))}
+        waker.join()
+        assert len(served_by) == IDLE + 5
+    assert len(hub._idle) == IDLE
+
+
+def _wake_all(waiting: SimpleQueue[Any], requests: int) -> None:
+    for mine in [waiting.get(timeout=LONG_S) for _ in range(requests)]:
+        mine.put(None)  # when all wait: none of them may need another's end
 
 
 def test_errands_wait_for_nothing_that_runs_apart(hub: Hub) -> None:
