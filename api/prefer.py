@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_LENGTH = 1024
 """A longer header is ignored, as RFC 7240 allows for any preference."""
@@ -40,8 +41,11 @@ def parse(header: str, bare_wait_s: int | None = None) -> Preference:
 
     ``bare_wait_s`` is what ``wait`` without a number means, if anything.
     """
-    if not header or len(header) > MAX_LENGTH:
-        return NO_PREFERENCE
+    return NO_PREFERENCE if not header or len(header) > MAX_LENGTH else _preference(header, bare_wait_s)
+
+
+@lru_cache(maxsize=256)
+def _preference(header: str, bare_wait_s: int | None) -> Preference:
     wait_s: int | None = None
     respond_async = seen_wait = False
     for item in _items(header):

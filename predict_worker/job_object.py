@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from .codec import join_ranges, to_json
@@ -50,4 +50,4 @@ def outputs_object(payloads: Sequence[bytes]) -> dict[str, Any]:
 
 def rfc3339(moment: datetime | None) -> str | None:
     """UTC in milliseconds, with ``Z``; the store's moments are in UTC already."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return None if moment is None else moment.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -47,6 +47,8 @@ class Hub:
         self._context = Context()
         self._context.run(one_of, self)
         self._beside = ThreadPoolExecutor(BESIDE, "hub-beside")
+        self._mail: deque[tuple[HubInbox, Any]] = deque()
+        self._called = False
         self._errands: SimpleQueue[Step] = SimpleQueue()
         for _ in range(ERRANDS):
             threading.Thread(target=self._run_errands, name="hub-errands", daemon=True).start()
@@ -69,6 +71,19 @@ class Hub:
 
     def inbox(self) -> HubInbox:
         return HubInbox(self)
+
+    def post(self, inbox: HubInbox, message: Any) -> None:
+        """From any thread. The loop is called once for all that comes meanwhile."""
+        self._mail.append((inbox, message))
+        if not self._called:
+            self._called = True
+            self.loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._called = False  # what comes from now on is for the next time: other callbacks have their turn
+        for _ in range(len(self._mail)):
+            inbox, message = self._mail.popleft()
+            inbox.arrived(message)
 
     def apart(self, run: Callable[[], Answer]) -> Answer:
         inbox = self.inbox()
@@ -101,7 +116,7 @@ class HubInbox:
         self._sleeper: greenlet | None = None
 
     def put(self, message: Any) -> None:
-        self._hub.loop.call_soon_threadsafe(self._arrived, message)
+        self._hub.post(self, message)
 
     def get(self, *, timeout: float | None = None) -> Any:
         if not self._messages:
@@ -119,7 +134,7 @@ class HubInbox:
     def lead(self, errand: Step) -> None:
         self._hub.errand(errand)
 
-    def _arrived(self, message: Any) -> None:
+    def arrived(self, message: Any) -> None:
         self._messages.append(message)
         self._wake()
 

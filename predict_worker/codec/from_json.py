@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import math
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -117,18 +118,14 @@ def _numbers(items: list[Any], dtype: np.dtype[Any], at: Callable[[int], str]) -
         position = next(i for i, item in enumerate(items) if type(item) not in accepted)
         raise InvalidRequest(at(position), f"{noun} ({dtype})", describe(items[position]))
     try:
-        with np.errstate(over="ignore"):
-            array = np.array(items, dtype)
-        if dtype.kind == "f" and not np.isfinite(array).all():
-            lost = np.isfinite(np.array(items, np.float64)) & ~np.isfinite(array)
-            if lost.any():
-                raise OverflowError
-    except OverflowError:
+        if dtype.kind == "f":  # it knows what it cannot hold, where NumPy makes it infinite
+            return np.frombuffer(struct.pack(f"<{len(items)}{dtype.char}", *items), dtype)
+        return np.array(items, dtype)
+    except (OverflowError, struct.error):
         position = next(i for i, item in enumerate(items) if _too_large(item, dtype))
         raise InvalidRequest(
             at(position), f"{noun} that {dtype} can hold", describe(items[position])
         ) from None
-    return array
 
 
 def _too_large(item: Any, dtype: np.dtype[Any]) -> bool:
