@@ -9,11 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
-from django.core.handlers.wsgi import WSGIHandler
-
 from ..sse import ASYNC_BODY
 from .environ import Body, Environ, Receive, Scope, Send, environ_of, whole_body
-from .handler import SharedHandler
+from .handler import SharedHandler, is_djangos
 from .hub import Hub
 from .reply import FAILED, Reply, Wsgi, reply_of, send_reply
 from .waits import may_share
@@ -27,7 +25,7 @@ class Server:
 
     def __init__(self, wsgi: Wsgi, threads: int) -> None:
         self._apart = partial(reply_of, wsgi)
-        self._shared = SharedHandler().reply if type(wsgi) is WSGIHandler else self._apart
+        self._shared = SharedHandler().reply if is_djangos(wsgi) else self._apart
         self._pool: Executor = ThreadPoolExecutor(threads, "request")
         self._hub: Hub | None = None
 

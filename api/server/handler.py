@@ -11,6 +11,7 @@ from contextvars import copy_context
 from typing import Any
 
 from django.core.cache import close_caches
+from django.core.handlers import base, wsgi
 from django.core.handlers.base import reset_urlconf
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
@@ -23,11 +24,13 @@ from django.utils.log import log_response
 
 from ..content_type import shield
 from .environ import Environ
-from .reply import Reply, reply_of
+from .reply import Reply, Wsgi, reply_of
 from .waits import route
 
 _TIDY = frozenset(map(id, (close_caches, close_old_connections, reset_queries, reset_urlconf, shield)))
 """Receivers of Django's two signals that find nothing to do, or are called for here."""
+
+_DJANGOS = {base.__file__, wsgi.__file__}
 
 
 class SharedHandler(WSGIHandler):
@@ -66,6 +69,13 @@ class SharedHandler(WSGIHandler):
             return super().resolve_request(request)
         request.resolver_match = match
         return match
+
+
+def is_djangos(application: Wsgi) -> bool:
+    """Whether this is Django's handler as it came: tools that watch requests replace its methods."""
+    methods = (WSGIHandler.__call__, WSGIHandler.get_response, WSGIHandler.resolve_request)
+    codes = [getattr(method, "__code__", None) for method in methods]
+    return type(application) is WSGIHandler and all(c and c.co_filename in _DJANGOS for c in codes)
 
 
 def _close(response: HttpResponseBase) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextvars import Context
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import include, path
 
+from api.server import Server
 from api.server.environ import environ_of
 from api.server.handler import SharedHandler
 from api.server.reply import Reply, reply_of
 from api.server.waits import route
 from predict_worker.core.inbox import Inbox, ThreadInbox, one_of
-from tests.unit.api.server.test_asgi import JOB, Middleware
+from tests.unit.api.server.test_asgi import JOB, Middleware, post
 from tests.unit.api.server.test_environ import scope
 from tests.unit.world import World
 
@@ -119,6 +121,33 @@ def shared(variables: dict[str, Any]) -> Reply:
 
 def facts(reply: Reply) -> tuple[int, list[tuple[str, str]], bytes]:
     return reply.status, sorted(reply.headers), reply.body
+
+
+@pytest.mark.parametrize("method", ["__call__", "get_response"])
+def test_a_tool_that_watches_djangos_handler_sees_all(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    djangos = getattr(WSGIHandler, method)
+
+    @wraps(djangos)
+    def watched(self: WSGIHandler, *given: Any) -> Any:
+        happened.append(method)
+        return djangos(self, *given)
+
+    monkeypatch.setattr(WSGIHandler, method, watched)
+    assert post(Server(WSGIHandler(), threads=1), JOB)[0] == 202
+    assert happened == [method]
+
+
+def test_an_application_around_djangos_handler_sees_all(world: World) -> None:
+    djangos = WSGIHandler()
+
+    def around(variables: dict[str, Any], start_response: Any) -> Any:
+        happened.append("around")
+        return djangos(variables, start_response)
+
+    assert post(Server(around, threads=1), JOB)[0] == 202
+    assert happened == ["around"]
 
 
 @pytest.mark.parametrize(
