@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
@@ -20,9 +20,10 @@ from .codec.dtypes import Array
 from .core.errors import CorruptPayload, InvalidRequest, ModelNotFound, PredictionError, Retryable
 from .core.job import JobError, Timings
 from .core.ports import Entry, Outcome
-from .core.spec import BatchPolicy, RetryPolicy, Signature
+from .core.spec import BatchPolicy, ModelSpec, RetryPolicy, Signature
 from .declared import shape_fits
-from .inputs import bind, check_outputs, size_bytes, split
+from .inputs import Arrays as Given
+from .inputs import Bound, RawInputs, bind, check_outputs, size_bytes, split
 from .registry import LoadedModel
 
 MAX_DETAIL = 1000
@@ -31,15 +32,16 @@ MAX_DETAIL = 1000
 Arrays = dict[str, Array]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Ready:
-    """An entry whose inputs fit its model. ``signature`` is the model's own; ``raw``: the arrays have yet to
-    pass the transform, part by part."""
+    """An entry whose inputs fit its model. ``signature`` is the model's own, ``batched`` as it says;
+    ``raw``: the arrays have yet to pass the transform, part by part."""
 
     position: int
     entry: Entry
     model: LoadedModel
     signature: Signature
+    batched: bool
     arrays: Arrays
     rows: int
     size: int  # bytes
@@ -48,9 +50,9 @@ class _Ready:
     @property
     def key(self) -> object:
         """Entries of one key may share a call."""
-        if not self.signature.batched:
+        if not self.batched:
             return self.position
-        shapes = tuple((name, array.shape[1:]) for name, array in self.arrays.items())
+        shapes = tuple([(name, array.shape[1:]) for name, array in self.arrays.items()])
         return self.model.spec.version, self.signature.name, shapes
 
 
@@ -66,11 +68,12 @@ def run_batch(resolve: Callable[[int | None], LoadedModel], entries: Sequence[En
     """One outcome for each entry, in order. ``resolve`` gives a version of the model, or the newest
     for None, and raises ModelNotFound."""
     outcomes: dict[int, Outcome] = {}
+    fitting: dict[object, int] = {}
     held: list[_Ready] = []
     held_bytes = 0
     for position, entry in enumerate(entries):
         try:
-            ready = _prepare(resolve, position, entry)
+            ready = _prepare(resolve, position, entry, fitting)
         except _Failed as failed:
             outcomes[position] = _failure(entry, failed)
             continue
@@ -97,7 +100,9 @@ def _run_all(entries: Sequence[_Ready]) -> dict[int, Outcome]:
     }
 
 
-def _prepare(resolve: Callable[[int | None], LoadedModel], position: int, entry: Entry) -> _Ready:
+def _prepare(
+    resolve: Callable[[int | None], LoadedModel], position: int, entry: Entry, fitting: dict[object, int]
+) -> _Ready:
     """Raises _Failed. Inputs checked at submit are checked again: the version may be another one now."""
     if entry.payload is None:
         raise _Failed("payload_gone", "Inputs no longer stored", "the job's inputs have been removed")
@@ -109,19 +114,41 @@ def _prepare(resolve: Callable[[int | None], LoadedModel], position: int, entry:
             raise InvalidRequest(
                 "signature_name", f"one of {', '.join(spec.signatures)}", entry.signature_name
             )
-        check_outputs(signature, entry.outputs)
-        raw = unpack_raw(entry.payload)
-        # What the store has accepted is not refused for its size here.
-        bound = bind(signature, raw, inputs_finite=spec.inputs_finite, max_bytes=sys.maxsize)
+        if entry.outputs:
+            check_outputs(signature, entry.outputs)
+        bound = _bound(spec, signature, unpack_raw(entry.payload), fitting)
     except InvalidRequest as error:
         raise _unfit(entry, error) from None
     except CorruptPayload as error:
         raise _Failed(error.code, error.title, str(error)) from None
     own = model.runnable.signatures[signature.name]
-    raw_yet = model.steps.pre is not None and own.batched and bound.rows > spec.batch.max_rows
-    arrays = bound.arrays if raw_yet else _transformed(model, entry, bound.arrays)
-    rows = len(next(iter(arrays.values()))) if own.batched else bound.rows
-    return _Ready(position, entry, model, own, arrays, rows, size_bytes(arrays), raw_yet)
+    batched, transforms = own.batched, model.steps.pre is not None
+    raw_yet = transforms and batched and bound.rows > spec.batch.max_rows
+    arrays = _transformed(model, entry, bound.arrays) if transforms and not raw_yet else bound.arrays
+    rows = len(next(iter(arrays.values()))) if batched else bound.rows
+    return _Ready(position, entry, model, own, batched, arrays, rows, size_bytes(arrays), raw_yet)
+
+
+def _bound(spec: ModelSpec, signature: Signature, raw: RawInputs, fitting: dict[object, int]) -> Bound:
+    """Raises InvalidRequest. ``fitting``: rows by the forms that were found to fit."""
+    form = _form(spec, signature, raw.arrays) if isinstance(raw, Given) and not spec.inputs_finite else None
+    if isinstance(raw, Given) and form in fitting:
+        return Bound(dict(raw.arrays), fitting[form])
+    # What the store has accepted is not refused for its size here.
+    bound = bind(signature, raw, inputs_finite=spec.inputs_finite, max_bytes=sys.maxsize)
+    if isinstance(raw, Given) and form is not None and [*bound.arrays] == [*raw.arrays]:
+        fitting[form] = bound.rows
+    return bound
+
+
+def _form(spec: ModelSpec, signature: Signature, arrays: Mapping[str, Array]) -> object:
+    """All that is asked of numbers; None for texts, which are looked at one by one."""
+    form: list[object] = [spec.version, signature.name]
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            return None
+        form += (name, array.dtype, array.shape)
+    return tuple(form)
 
 
 def _transformed(model: LoadedModel, entry: Entry, arrays: Arrays) -> Arrays:
@@ -199,7 +226,7 @@ def _predict(call: Sequence[_Ready]) -> tuple[Arrays, int]:
     rows = sum(ready.rows for ready in call)
     try:
         inputs = first.arrays if len(call) == 1 else _stacked([ready.arrays for ready in call])
-        if not first.signature.batched:
+        if not first.batched:
             return first.model.run(first.signature.name, inputs), rows
         if rows <= policy.max_rows and sum(ready.size for ready in call) <= policy.max_bytes:
             return _answered(first, inputs, rows), rows
@@ -250,7 +277,7 @@ def _outcome(ready: _Ready, outputs: Arrays, predict_ms: float, batch_rows: int)
         if spec.outputs_finite:
             _check_finite(outputs)
         outputs = ready.model.steps.after(ready.signature.name, outputs)
-        payload = pack({name: outputs[name] for name in entry.outputs or outputs})
+        payload = pack({name: outputs[name] for name in entry.outputs} if entry.outputs else outputs)
     except _Failed as error:
         failed = error
     except PredictionError as error:

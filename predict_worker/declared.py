@@ -14,9 +14,14 @@ from .core.spec import DYNAMIC, TensorSpec
 
 def shape_fits(shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> bool:
     """Whether an array of ``shape`` fits a TensorSpec's shape."""
-    if wanted is None:
+    if wanted is None or shape == wanted:
         return True
-    return len(shape) == len(wanted) and all(w in (DYNAMIC, s) for s, w in zip(shape, wanted, strict=True))
+    if len(shape) != len(wanted):
+        return False
+    for size, needed in zip(shape, wanted, strict=True):  # noqa: SIM110 - of what all() takes a third
+        if needed not in (DYNAMIC, size):
+            return False
+    return True
 
 
 def check_specs(where: str, specs: Iterable[Any]) -> None:

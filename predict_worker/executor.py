@@ -139,7 +139,7 @@ class Executor:
             return Claim()
         sent = wake(self._store, self._wakeups, lane.model, claim.wakeup)
         wake_hooks(self._wakeups, claim.hooks_wakeup)
-        return replace(claim, wakeup=None) if sent else claim
+        return replace(claim, wakeup=None) if sent and claim.wakeup else claim
 
     def _listen(self, lane: Lane) -> str | None:
         try:

@@ -97,7 +97,7 @@ class ModelRegistry:
     def timeout_s(self, name: str) -> float:
         """Hard limit of one batch of any loaded version; the default while none is."""
         versions = self._loaded.get(name, {}).values()
-        return max((model.spec.timeout_s for model in versions), default=Manifest().timeout_s)
+        return max([model.spec.timeout_s for model in versions]) if versions else Manifest().timeout_s
 
     def load(self, name: str, version: int) -> LoadedModel:
         """Load and warm; a version loaded before is replaced only now that the new one is ready.

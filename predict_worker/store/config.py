@@ -11,6 +11,9 @@ beside them: while a script moves payloads every other client waits."""
 MESSAGE_BYTES = 1024 * 1024
 """Outputs in one reply message, all jobs together: a larger one could kill its subscriber."""
 
+GROUP_JOBS, GROUP_BYTES = 50, 256 * 1024
+"""Jobs that one script stores at most, and the inputs that it moves for them where they are several."""
+
 SKIPPED_PER_STEP = 300
 """Entries of cancelled or overdue jobs that one step passes over at most."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -62,7 +62,7 @@ def entry(raw: Sequence[Any], payload: bytes | None) -> Entry:
     priority, entry_id, job_id, range_index, rows, header, _, queue_us, attempt, retries, postponed = raw
     version, digest, pinned, signature_name, outputs = _header(header)
     return Entry(
-        id=f"{priority.decode()} {entry_id.decode()}",
+        id=(priority + b" " + entry_id).decode(),
         job_id=job_id.decode(),
         range_index=int(range_index),
         rows=int(rows),
@@ -72,7 +72,7 @@ def entry(raw: Sequence[Any], payload: bytes | None) -> Entry:
         signature_name=signature_name,
         outputs=outputs,
         attempt=attempt,
-        queue_ms=int(queue_us) / 1000,
+        queue_ms=queue_us / 1000,
         payload=payload,
         retries=retries,
         postponed=postponed,
@@ -89,10 +89,11 @@ def hooks_json(new: NewJob) -> str:
 def facts_json(outcome: Outcome) -> bytes:
     """The timings; and what ran, unless it is what submit had resolved."""
     timings, entry = outcome.timings, outcome.entry
-    facts = [timings.queue_ms, timings.predict_ms, timings.batch_rows]
-    ran = [outcome.version, outcome.digest, outcome.artefact]
-    resolved = ran[:2] in ([entry.version, entry.digest], [None, None])
-    return orjson.dumps(facts if resolved else facts + ran)
+    version, digest = outcome.version, outcome.digest
+    facts: list[Any] = [timings.queue_ms, timings.predict_ms, timings.batch_rows]
+    if (version, digest) not in ((entry.version, entry.digest), (None, None)):
+        facts += [version, digest, outcome.artefact]
+    return orjson.dumps(facts)
 
 
 def _facts(raw: bytes) -> list[Any]:
@@ -144,9 +145,18 @@ def job_from_fields(job_id: str, fields: Sequence[bytes]) -> Job:
     )
 
 
-def new_job(new: NewJob, created_us: int, position: int) -> Job:
+@lru_cache(maxsize=8)
+def _created(raw: bytes) -> datetime:
+    """The same for all jobs that one script has stored."""
+    return from_micros(int(raw))
+
+
+_UNKNOWN = Timings()
+
+
+def new_job(new: NewJob, created_us: bytes, position: int) -> Job:
     """What a submit has just stored."""
-    created = from_micros(created_us)
+    created = _created(created_us)
     return Job(
         id=new.id,
         model=new.model,
@@ -162,6 +172,7 @@ def new_job(new: NewJob, created_us: int, position: int) -> Job:
         queue_position=position,
         created_at=created,
         deadline_at=None if new.deadline_s is None else created + timedelta(seconds=new.deadline_s),
+        timings=_UNKNOWN,
         metadata=new.metadata,
         request_id=new.request_id,
         ranges=len(new.ranges),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from ..core.errors import IdempotencyConflict, InputsGone, JobConflict, JobNotFound, PredictionError
@@ -21,11 +22,11 @@ from ..core.ports import (
     Swept,
 )
 from . import records
-from .config import INLINE_BYTES
+from .config import GROUP_BYTES, GROUP_JOBS, INLINE_BYTES
 from .redis_hooks import RedisHooks
 from .refusals import refusal
 from .replies import RedisSubscription
-from .scripts import Argument, guarded
+from .scripts import Argument, guarded, told_or_answer
 
 # Input keys written before the script that makes them visible; it removes this life.
 _ORPHAN_TTL_S = 300
@@ -45,9 +46,15 @@ class RedisJobStore(RedisHooks):
 
     def submit_many(self, new: Sequence[NewJob]) -> list[Accepted | PredictionError]:
         inputs = [command for one in new for command in self._large_inputs(one)]
-        calls = [(bucket_of(one.id), self._submission(one)) for one in new]
-        answers = self._scripts.call_many("submit", calls, before=inputs, repeatable=True)
-        return [self._accepted(*pair) for pair in zip(new, answers, strict=True)]
+        groups = list(_groups(new))
+        calls = [(bucket, self._submission([new[at] for at in group])) for bucket, group in groups]
+        answers: list[Any] = [None] * len(new)
+        replies = self._scripts.call_many("submit", calls, before=inputs, repeatable=True)
+        for (_, group), reply in zip(groups, replies, strict=True):
+            each = [reply] * len(group) if isinstance(reply, Exception) else map(told_or_answer, reply)
+            for at, answer in zip(group, each, strict=True):
+                answers[at] = self._accepted(new[at], answer)
+        return answers
 
     def _large_inputs(self, new: NewJob) -> Iterator[Sequence[Argument]]:
         for index, part in enumerate(new.ranges):
@@ -57,28 +64,16 @@ class RedisJobStore(RedisHooks):
                 yield "SET", key, part.payload, "EX", _ORPHAN_TTL_S, "NX"
 
     @staticmethod
-    def _submission(new: NewJob) -> list[Argument]:
+    def _submission(group: Sequence[NewJob]) -> list[Argument]:
         """The script's arguments."""
-        arguments: list[Argument] = [
-            new.id,
-            new.model,
-            new.priority,
-            records.request_json(new),
-            "" if new.deadline_s is None else int(new.deadline_s * 1e6),
-            new.reply_to or "",
-            _once_digest(new),
-            new.fingerprint,
-            new.queue_max_jobs,
-            new.owner,
-            records.short_digest(new.digest),
-            new.request_id,
-            records.hooks_json(new),
-        ]
-        header = records.header_json(new)
-        for part in new.ranges:
-            inline = len(part.payload) <= INLINE_BYTES
-            arguments += [part.rows, len(part.payload), header, part.payload if inline else b""]
-        return arguments
+        kinds: dict[tuple[Argument, ...], int] = {}
+        jobs: list[Argument] = []
+        for new in group:
+            jobs += [kinds.setdefault(_kind(new), len(kinds)), new.id, new.request_id, len(new.ranges)]
+            for part in new.ranges:
+                size = len(part.payload)
+                jobs += [part.rows, size, part.payload if size <= INLINE_BYTES else b""]
+        return [len(kinds), *chain.from_iterable(kinds), *jobs]
 
     def _accepted(self, new: NewJob, answer: Any) -> Accepted | PredictionError:
         if isinstance(answer, PredictionError):
@@ -87,7 +82,7 @@ class RedisJobStore(RedisHooks):
             raise answer
         verdict, job_id, token, created, position = answer
         if verdict == b"accepted":
-            return Accepted(records.new_job(new, int(created), position), token.decode() or None)
+            return Accepted(records.new_job(new, created, position), token.decode() or None)
         if verdict == b"replayed":
             return Accepted(self.get(job_id.decode()), replayed=True)
         if verdict == b"conflict":
@@ -264,6 +259,39 @@ class RedisJobStore(RedisHooks):
         for job_id in filter(self._possible, job_ids):
             groups.setdefault(bucket_of(job_id), []).append(job_id)
         return groups
+
+
+def _groups(new: Sequence[NewJob]) -> Iterator[tuple[int, list[int]]]:
+    """The bucket and the places of those that go with one script: while it runs every other client waits."""
+    open_groups: dict[int, tuple[list[int], int]] = {}
+    for at, one in enumerate(new):
+        bucket, size = bucket_of(one.id), sum([len(part.payload) for part in one.ranges])
+        group, before = open_groups.get(bucket, ([], 0))
+        if group and (len(group) == GROUP_JOBS or before + size > GROUP_BYTES):
+            yield bucket, group
+            group, before = [], 0
+        group.append(at)
+        open_groups[bucket] = group, before + size
+    for bucket, (group, _) in open_groups.items():
+        yield bucket, group
+
+
+def _kind(new: NewJob) -> tuple[Argument, ...]:
+    """What many jobs have in common: it is sent once."""
+    return (
+        new.model,
+        new.priority,
+        records.request_json(new),
+        "" if new.deadline_s is None else int(new.deadline_s * 1e6),
+        new.reply_to or "",
+        _once_digest(new),
+        new.fingerprint if new.idempotency_key is not None else "",
+        new.queue_max_jobs,
+        new.owner,
+        records.short_digest(new.digest),
+        records.hooks_json(new),
+        records.header_json(new),
+    )
 
 
 def _found(job_id: str, job: Job | None) -> Job:

@@ -84,8 +84,11 @@ class Scripts:
         based = [(self._keys.base(bucket), arguments) for bucket, arguments in calls]
 
         def run() -> list[Any]:
-            answers = self._run_many(text, sha, based, before, ())
-            return [told(answer) if isinstance(answer, Exception) else answer for answer in answers]
+            if len(based) == 1 and not before:
+                answers = [self._run_or_fail(text, sha, *based[0])]
+            else:
+                answers = self._run_many(text, sha, based, before, ())
+            return [told_or_answer(answer) for answer in answers]
 
         return guarded(run, repeatable)
 
@@ -94,6 +97,13 @@ class Scripts:
             return self._client.execute_command("EVALSHA", sha, 1, base, *arguments)
         except redis.exceptions.NoScriptError:
             return self._client.execute_command("EVAL", text, 1, base, *arguments)
+
+    def _run_or_fail(self, text: str, sha: str, base: str, arguments: Sequence[Argument]) -> Any:
+        """The answer, or the error that it is."""
+        try:
+            return self._run_one(text, sha, base, arguments)
+        except redis.exceptions.ResponseError as error:
+            return error
 
     def _run_many(
         self,
@@ -183,6 +193,11 @@ def _guarded(run: Callable[[], Answer], repeatable: bool) -> Answer:
             return run()
     except redis.exceptions.RedisError as error:
         raise told(error) from error
+
+
+def told_or_answer(answer: Any) -> Any:
+    """An answer as it is, an error in its place in the words of this service."""
+    return told(answer) if isinstance(answer, Exception) else answer
 
 
 def told(error: Exception) -> Exception:

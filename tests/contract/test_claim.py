@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from predict_worker.core.job import JobState, Priority
-from predict_worker.core.ports import ClaimLimits, Entry, JobStore
+from predict_worker.core.ports import Accepted, ClaimLimits, Entry, JobStore, Loss
 from predict_worker.store.config import SKIPPED_PER_STEP, StoreConfig
 from tests.contract.backends import Backend
 from tests.contract.scene import (
@@ -108,6 +108,35 @@ def test_claim_stops_once_it_has_the_bytes(store: JobStore) -> None:
 def test_large_payloads_count_too(store: JobStore) -> None:
     order = [submit(store, payload=b"x" * 20_000) for _ in range(3)]
     assert ids(claim(store, limits=ClaimLimits(1000, 30_000))) == order[:2]
+
+
+@pytest.mark.parametrize("limits", [rows(20), ClaimLimits(1000, 100)])
+def test_what_a_claim_leaves_is_as_if_it_had_not_been_looked_at(store: JobStore, limits: ClaimLimits) -> None:
+    sizes = [1, 1, 1, 1, 30, 1, 1, 1, 1, 1]
+    order = [submit(store, payload=b"x" * size * 4, ranges=(size,)) for size in sizes]
+    assert ids(claim(store, OTHER_CHILD, limits)) == order[:5]
+    assert (store.stats(MODEL).waiting, store.stats(MODEL).running) == (5, 5)
+    assert store.submit(new_job(queue_max_jobs=11)).job.queue_position == 5
+    assert [state(store, job_id) for job_id in order[5:]] == [JobState.QUEUED] * 5
+    assert store.recover(MODEL, OTHER_CHILD, Loss.NODE) == 5
+    assert [claim_one(store).job_id for _ in range(5)] == order[:5]
+    left = claim(store)
+    assert ids(left)[:5] == order[5:]
+    assert {entry.attempt for entry in left} == {1}
+
+
+def test_ranges_that_went_with_their_overdue_job_are_no_longer_ahead(backend: Backend) -> None:
+    """Even where the claim stops between them."""
+    store = backend.open(StoreConfig(sent_retry_s=30))
+    first, *others = [store.submit(new_job()) for _ in range(3)]
+    overdue = [new_job(deadline_s=0.02) for _ in range(SKIPPED_PER_STEP - 1)]
+    answers = store.submit_many([*overdue, new_job(ranges=(1, 1), deadline_s=0.02)])
+    assert all(isinstance(answer, Accepted) for answer in answers)
+    let_pass(store, 0.03)
+    claimed = store.step(lane(token=first.wakeup), (), WIDE).entries
+    assert ids(claimed) == [accepted.job.id for accepted in (first, *others)]
+    assert store.stats(MODEL).waiting == 0
+    assert store.submit(new_job()).job.queue_position == 0
 
 
 def test_at_least_one_entry_is_claimed_however_large(store: JobStore) -> None:

@@ -85,7 +85,7 @@ def settled(store: JobStore, backend: RedisBackend) -> list[bytes]:
 
     def over() -> bool:
         store.dead(MODEL)  # forgets the dead that are gone
-        return {b"job", b"in", b"out", b"once", b"owned"}.isdisjoint(kinds(backend))
+        return {b"job", b"in", b"out", b"once", b"owned", b"dead"}.isdisjoint(kinds(backend))
 
     eventually(over, timeout_s=15)
     return kinds(backend)

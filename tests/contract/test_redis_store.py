@@ -8,9 +8,9 @@ import pytest
 
 from predict_worker.core.errors import QueueFull
 from predict_worker.core.hooks import EVENTS, Attempt, DeliveryState, Verdict
-from predict_worker.core.job import Hook, JobState, new_job_id
-from predict_worker.core.ports import JobStore, Loss
-from predict_worker.store.config import StoreConfig
+from predict_worker.core.job import Hook, JobState, NewJob, new_job_id
+from predict_worker.core.ports import Accepted, JobStore, Loss
+from predict_worker.store.config import GROUP_BYTES, GROUP_JOBS, StoreConfig
 from predict_worker.store.redis import RedisJobStore
 from tests.contract.backends import REDIS_SERVERS, RedisBackend, ready_child
 from tests.contract.conftest import Open
@@ -227,3 +227,20 @@ def test_scripts_forgotten_by_the_server_are_sent_again(store: JobStore, backend
     finish(store, answered(entry, LARGE))
     backend.client.script_flush()
     assert store.result(job_id)[1] == (LARGE,)
+
+
+def test_submits_of_a_bucket_share_a_script_but_for_many_or_large_ones(backend: RedisBackend) -> None:
+    store = RedisJobStore(backend.client, StoreConfig(), backend.prefix, buckets=2)
+    small, large = [b"x"] * (2 * GROUP_JOBS + 1), [b"x" * 16_000] * (GROUP_BYTES // 16_000 + 1)
+    assert scripts_run(backend, store, [new_job(payload) for payload in small]) == 3
+    assert scripts_run(backend, store, [new_job(payload) for payload in large]) == 2
+    assert scripts_run(backend, store, [replace(new_job(), id=new_job_id(at % 2)) for at in range(6)]) == 2
+    assert scripts_run(backend, store, [new_job(LARGE, ranges=(1,) * 50), new_job()]) == 2
+    assert store.stats(MODEL).waiting == len(small) + len(large) + 6 + 51
+
+
+def scripts_run(backend: RedisBackend, store: RedisJobStore, jobs: list[NewJob]) -> int:
+    store.submit(new_job(model="other"))
+    backend.client.config_resetstat()
+    assert all(isinstance(answer, Accepted) for answer in store.submit_many(jobs))
+    return int(backend.client.info("commandstats")["cmdstat_evalsha"]["calls"])

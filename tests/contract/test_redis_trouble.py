@@ -121,6 +121,21 @@ def test_full_redis_refuses_submits_and_keeps_nothing_of_them(
     assert claim(store) == ()
 
 
+def test_full_redis_refuses_each_of_a_group(
+    store: JobStore, backend: RedisBackend, fill: Callable[[], object]
+) -> None:
+    """Also after one that was refused for another reason, whose inputs go."""
+    store.submit(new_job(idempotency_key="k", fingerprint="f"))
+    conflicting = new_job(b"x" * 20_000, idempotency_key="k", fingerprint="g")
+    before = claim(store)
+    fill()
+    answers = store.submit_many([conflicting, new_job(), new_job(b"x" * 20_000), new_job()])
+    assert [type(answer).__name__ for answer in answers] == ["IdempotencyConflict"] + ["QueueFull"] * 3
+    finish(store, *map(answered, before))
+    assert claim(store) == ()
+    assert store.stats(MODEL).running == 0
+
+
 @pytest.mark.parametrize("loss", Loss)
 def test_full_redis_recovers_what_a_consumer_held(
     store: JobStore, backend: RedisBackend, fill: Callable[[], object], loss: Loss
@@ -248,7 +263,9 @@ def test_outcome_counts_though_redis_has_lost_the_claim(store: JobStore, backend
     entry = claim_one(store)
     (stream,) = backend.client.scan_iter(f"{backend.prefix}:*:queue:{MODEL}:*")
     (job,) = backend.client.scan_iter(f"{backend.prefix}:*:job:{job_id}")
+    (counters,) = backend.client.scan_iter(f"{backend.prefix}:*:model:{MODEL}")
     backend.client.xgroup_destroy(stream, "workers")
+    backend.client.hincrby(counters, "claimed", -1)
     backend.client.hdel(job, "started", "attempts")
     backend.client.hset(job, "state", "queued")
     with listening(store, "channel") as mailbox:
@@ -258,6 +275,7 @@ def test_outcome_counts_though_redis_has_lost_the_claim(store: JobStore, backend
     assert store.result(job_id)[1] == (b"out",)
     assert claim(store) == ()
     assert store.stats(MODEL).running == 0
+    assert store.submit(new_job()).job.queue_position == 0
 
 
 def test_outcome_that_lost_its_outputs_on_the_way_is_computed_again(
@@ -294,6 +312,16 @@ def test_lease_and_outcome_of_what_redis_has_lost_come_to_nothing(
     assert store.stats(MODEL).running == 0
     accepted = store.submit(new_job())
     assert ids(store.step(lane(token=accepted.wakeup), (), WIDE).entries) == [accepted.job.id]
+
+
+def test_submit_that_is_at_odds_with_the_store_harms_no_other(store: JobStore, backend: RedisBackend) -> None:
+    """Of its group; nobody knows what to make of the error."""
+    backend.client.set(f"{backend.prefix}:1:{{0}}:owned:odd", "no stream")
+    first, odd, last = new_job(owner="ann"), new_job(owner="odd"), new_job(owner="bob")
+    with pytest.raises(redis.ResponseError):
+        store.submit_many([first, odd, last])
+    assert ids(claim(store)) == [first.id, last.id]
+    assert (store.stats(MODEL).waiting, store.stats(MODEL).running) == (0, 2)
 
 
 def test_submit_sent_again_leaves_the_inputs_for_as_long_as_the_job_waits(

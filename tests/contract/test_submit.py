@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from predict_worker.core.errors import IdempotencyConflict, JobNotFound, QueueFull
 from predict_worker.core.job import Job, JobState, Priority, Timings
-from predict_worker.core.ports import JobStore
+from predict_worker.core.ports import Accepted, JobStore
 from tests.contract.conftest import Open
 from tests.contract.scene import (
     MODEL,
     UNKNOWN_ID,
+    WIDE,
     answered,
     claim,
     claim_one,
     finish,
     gone,
+    ids,
+    lane,
     let_pass,
     new_job,
     roomier,
@@ -291,3 +295,75 @@ def test_many_submits_are_each_answered_by_themselves(store: JobStore) -> None:
 
 def test_no_submits_at_all(store: JobStore) -> None:
     assert store.submit_many([]) == []
+
+
+# ---------------------------------------------------------------- several at once
+
+
+def test_submits_of_a_group_see_each_other(store: JobStore) -> None:
+    first = new_job(b"first", idempotency_key="k", fingerprint="f")
+    again = replace(first, id=new_job().id)
+    other = new_job(b"other", idempotency_key="k", fingerprint="g")
+    refused, last = new_job(b"x" * 20_000, queue_max_jobs=1), new_job(b"last")
+    answers = store.submit_many([first, again, other, refused, last])
+    assert [type(answer).__name__ for answer in answers] == [
+        *("Accepted", "Accepted", "IdempotencyConflict", "QueueFull", "Accepted")
+    ]
+    replayed = answers[1]
+    assert isinstance(replayed, Accepted)
+    assert (replayed.replayed, replayed.job.id) == (True, first.id)
+    assert [gone(store, new.id) for new in (again, other, refused)] == [True] * 3
+    assert [entry.payload for entry in claim(store)] == [b"first", b"last"]
+
+
+def test_the_same_submit_twice_in_a_group_is_one_job(store: JobStore) -> None:
+    new = new_job()
+    first, second = store.submit_many([new, new])
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Accepted)
+    assert (first.replayed, second.replayed) == (False, True)
+    assert ids(claim(store)) == [new.id]
+
+
+def test_bounds_count_within_a_group(open_store: Open) -> None:
+    store = open_store(roomier(queue_max_jobs=4))
+    news = [new_job(model="a", queue_max_jobs=2) for _ in range(3)]
+    news += [new_job(model="b", ranges=(1, 1)), new_job(model="c")]
+    assert [isinstance(answer, Accepted) for answer in store.submit_many(news)] == [
+        *(True, True, False, True, False)
+    ]
+    assert (store.stats("a").waiting, store.stats("b").waiting, store.stats("c").waiting) == (2, 2, 0)
+
+
+def test_large_groups_keep_their_order(open_store: Open) -> None:
+    store = open_store(roomier(spread_ms=1e9))
+    sizes = [10, 16_384, 20_000] * 60
+    news = [new_job(b"x" * size, digest="sha256:d", request_id=str(at)) for at, size in enumerate(sizes)]
+    answers = [answer for answer in store.submit_many(news) if isinstance(answer, Accepted)]
+    assert [answer.job.id for answer in answers] == [new.id for new in news]
+    assert [answer.job.queue_position for answer in answers] == list(range(180))
+    assert [answer.job for answer in answers] == store.get_many([new.id for new in news])
+    claimed = store.step(lane(token=answers[0].wakeup), (), WIDE).entries
+    assert [(entry.job_id, len(entry.payload or b"")) for entry in claimed] == [
+        (new.id, size) for new, size in zip(news, sizes, strict=True)
+    ]
+
+
+def test_jobs_of_a_group_that_differ_stay_apart(store: JobStore) -> None:
+    kinds: list[dict[str, Any]] = [
+        {"owner": "ann", "priority": Priority.HIGH, "metadata": {"a": 1}},
+        {"owner": "ann", "signature_name": "classify", "outputs": ("scores",)},
+        {"owner": "bob", "version": 7, "digest": "sha256:e", "deadline_s": 60.0},
+        {"ranges": (2, 3), "pinned": True, "version": 3},
+    ]
+    news = [new_job(request_id=str(at), **{"digest": "sha256:d"} | kind) for at, kind in enumerate(kinds * 2)]
+    answers = store.submit_many(news)
+    assert [isinstance(answer, Accepted) and answer.job for answer in answers] == [
+        store.get(new.id) for new in news
+    ]
+    assert [store.get(new.id).request_id for new in news] == [new.request_id for new in news]
+    claimed = {entry.job_id: entry for entry in claim(store)}
+    for new in news:
+        entry = claimed[new.id]
+        assert (entry.version, entry.digest, entry.pinned) == (new.version, new.digest, new.pinned)
+        assert (entry.signature_name, entry.outputs) == (new.signature_name, new.outputs)

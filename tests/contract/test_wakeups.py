@@ -7,7 +7,7 @@ import time
 import pytest
 
 from predict_worker.core.job import JobState
-from predict_worker.core.ports import Claim, ClaimLimits, JobStore, Loss, Outcome
+from predict_worker.core.ports import Accepted, Claim, ClaimLimits, JobStore, Loss, Outcome
 from predict_worker.store.config import StoreConfig
 from tests.contract.backends import Backend
 from tests.contract.scene import (
@@ -52,6 +52,19 @@ def come(
 def test_first_submit_wakes_and_the_next_are_coalesced(store: JobStore) -> None:
     assert store.submit(new_job()).wakeup
     assert store.submit(new_job()).wakeup is None
+
+
+@pytest.mark.parametrize("entry_ms", [0, 4, 10, 1000])
+def test_submits_of_a_group_wake_as_they_would_singly(backend: Backend, entry_ms: float) -> None:
+    store = backend.open(PATIENT)
+    for model in ("single", "group"):
+        backend.set_ready(model, 3)
+        store.step(lane(model=model), (), None, entry_ms=entry_ms)
+    singly = [store.submit(new_job(model="single", ranges=(1, 1))) for _ in range(6)]
+    answers = store.submit_many([new_job(model="group", ranges=(1, 1)) for _ in range(6)])
+    together = [answer for answer in answers if isinstance(answer, Accepted)]
+    assert [bool(answer.wakeup) for answer in together] == [bool(answer.wakeup) for answer in singly]
+    assert together[0].wakeup
 
 
 def test_models_are_woken_apart(store: JobStore) -> None:

@@ -107,6 +107,27 @@ def test_an_entry_that_cannot_run_fails_alone_and_never_reaches_the_model(bad, c
     assert calls == [2]
 
 
+def test_what_fits_beside_its_like_is_told_from_what_only_looks_like_it():
+    x, z = (TensorSpec(name, "float32", (-1, 2)) for name in "xz")
+    model, calls = loaded(lambda x, z: {"y": x - z}, Signature("serving_default", (x, z), (Y,)))
+    one, two = np.ones((1, 2), np.float32), np.full((1, 2), 2, np.float32)
+    fitting = entry(pack({"x": two, "z": one}))
+    turned = entry(pack({"z": one, "x": two}))
+    wide, rows = np.ones((1, 3), np.float32), np.ones((2, 2), np.float32)
+    bad = [
+        entry(pack({"x": wide, "z": one})),
+        entry(pack({"x": two.astype(np.float64), "z": one})),
+        entry(pack({"x": rows, "z": one})),
+        entry(pack({"x": two})),
+        entry(pack({"x": two, "z": one}), signature_name="other"),
+        entry(pack({"x": two, "z": one}), outputs=("x",)),
+    ]
+    outcomes = run(model, fitting, *bad, turned, fitting, *bad, turned)
+    refused, answered = ["invalid_input"] * len(bad), [[1, 1]]
+    assert answers(outcomes) == [answered, *refused, answered, answered, *refused, answered]
+    assert calls == [4]
+
+
 def test_inputs_nobody_has_checked_are_bound_here():
     model, calls = loaded()
     raw = [entry(pack_raw(Columnar([[1, 2]]))), entry(pack_raw(Instances([[3, 4], {"x": [5, 6]}][:1])))]
@@ -217,6 +238,30 @@ def test_a_row_that_is_not_finite_fails_its_entry_alone_where_the_model_says_so(
     assert outcomes[1].error is not None
     assert outcomes[1].error.detail == "output y, row 1"
     assert answers(run(loaded(inverse)[0], *entries))[1] == [[1, 0.5], [np.inf, 1]]
+
+
+def test_inputs_that_are_not_finite_fail_beside_their_like():
+    model, calls = loaded(inputs_finite=True)
+    outcomes = run(model, entry([[1, 2]]), entry([[1, np.nan]]), entry([[3, 4]]))
+    assert answers(outcomes) == [[[2, 4]], "invalid_input", [[6, 8]]]
+    assert calls == [2]
+
+
+def test_versions_with_other_signatures_are_each_asked_what_fits():
+    wide = TensorSpec("x", "float32", (-1, 3))
+    old, _ = loaded(double)
+    new, _ = loaded(double, Signature("serving_default", (wide,), (wide,)), version=2)
+    entries = [entry([[1, 2]], version=1), entry([[1, 2]], version=2), entry([[1, 2]], version=1)]
+    outcomes = run_batch(lambda version: new if version == 2 else old, entries)
+    assert answers(outcomes) == [[[2, 4]], "invalid_input", [[2, 4]]]
+
+
+def test_a_text_that_is_none_fails_beside_its_like():
+    text = TensorSpec("x", "string", (-1,), encoded="text")
+    model, calls = loaded(lambda x: {"y": x}, Signature("serving_default", (text,), (text,)))
+    texts = [entry(pack({"x": np.array([data], object)})) for data in (b"fair", b"\xff\xff\xff\xff", b"fine")]
+    assert answers(run(model, *texts)) == [[b"fair"], "invalid_input", [b"fine"]]
+    assert calls == [2]
 
 
 def test_inputs_that_are_not_finite_fail_where_the_model_says_so():

@@ -12,6 +12,9 @@ local FINAL = {succeeded = true, failed = true, cancelled = true, expired = true
 -- Lua would print a large number as 1.7e+15.
 local function int(number) return string.format('%.0f', number) end
 
+-- Now as text: a number would be printed anew for each command.
+local stamp = int(now)
+
 -- Entries of a model: queued and claimed.
 local function entry_count(model)
   local count = 0
@@ -37,7 +40,7 @@ local function waiting_count(model, least)
 end
 
 local function ready_children(model)
-  return redis.call('ZCOUNT', ready_key(model), '(' .. int(now), '+inf')
+  return redis.call('ZCOUNT', ready_key(model), '(' .. stamp, '+inf')
 end
 
 -- How long the ready children need for so many entries, as far as is measured.
@@ -46,25 +49,28 @@ local function work_us(model, entries)
   return entries * entry_us / math.max(1, ready_children(model))
 end
 
--- Which bound so many more entries of a model would pass (or 'draining'), and the entries within it; else nil.
-local function passed_bound(model, more, model_bound)
-  local entries = entry_count(model)
-  if redis.call('HGET', model_key(model), 'mode') == 'draining' then return 'draining', entries end
-  if entries + more > tonumber(model_bound) then return 'full', entries end
-  entries = tonumber(redis.call('GET', entries_key()) or '0')
-  if entries + more > settings.queue_max_jobs then return 'full_total', entries end
+-- Which bound so many more entries would pass (or 'draining'), and the entries within it; else nil.
+local function passed_bound(mode, entries, total, more, model_bound)
+  if mode == 'draining' then return 'draining', entries end
+  if entries + more > model_bound then return 'full', entries end
+  if total + more > settings.queue_max_jobs then return 'full_total', total end
 end
 
 -- As many wake-ups as the work is worth: another child pays once the entries in the system
 -- stand for more than spread_us of one child's time.
-local function wanted_slots(model)
-  local entry_us = tonumber(redis.call('HGET', model_key(model), 'entry_us') or '0')
-  local wanted = math.ceil(entry_count(model) * entry_us / settings.spread_us)
-  return math.max(1, math.min(wanted, ready_children(model)))
+local function worth_slots(entries, entry_us, ready)
+  return math.max(1, math.min(math.ceil(entries * entry_us / settings.spread_us), ready))
 end
 
+local function wanted_slots(model)
+  local entry_us = tonumber(redis.call('HGET', model_key(model), 'entry_us') or '0')
+  return worth_slots(entry_count(model), entry_us, ready_children(model))
+end
+
+local function enough(alive, slots) return alive > 0 and alive >= slots end
+
 local function alive_slots(model)
-  return redis.call('ZCOUNT', slots_key(model), '(' .. int(now), '+inf')
+  return redis.call('ZCOUNT', slots_key(model), '(' .. stamp, '+inf')
 end
 
 -- A child that has just run out of work still listens: rung, it is there at once, without a message.
@@ -82,13 +88,9 @@ local function ring(model)
   return false
 end
 
--- A token to publish, or false if the model is paused or enough wake-ups are alive: as many as the work is
--- worth, or as could be of use to work that is late. A `sent` slot is the token itself, which ends in its interval; a `running`
--- slot is '@' and the consumer.
-local function wake(model, late)
-  local alive = alive_slots(model)
-  if alive > 0 and alive >= (late and ready_children(model) or wanted_slots(model)) then return false end
-  if redis.call('HGET', model_key(model), 'mode') == 'paused' then return false end
+-- A token to publish, or false if a child was rung. A `sent` slot is the token itself, which ends in its
+-- interval; a `running` slot is '@' and the consumer.
+local function issue(model)
   if ring(model) then return false end
   local slots, interval = slots_key(model), settings.sent_retry_us
   local lapsed = redis.call('ZRANGEBYSCORE', slots, '-inf', int(now), 'LIMIT', 0, 1)[1] or ''
@@ -99,6 +101,13 @@ local function wake(model, late)
   local token = string.match(base, '{(%d+)}') .. '-' .. number .. '-' .. int(interval)
   redis.call('ZADD', slots, int(now + interval), token)
   return token
+end
+
+-- A token, or false also if the model is paused or enough wake-ups are alive: as many as the work is worth, or
+-- as could be of use to work that is late.
+local function wake(model, late)
+  if enough(alive_slots(model), late and ready_children(model) or wanted_slots(model)) then return false end
+  return redis.call('HGET', model_key(model), 'mode') ~= 'paused' and issue(model)
 end
 
 -- Takes an entry out of its queue; answers whether it was still there. Redis may have lost the claim
@@ -196,19 +205,16 @@ local function wake_deliverer(late)
   return token
 end
 
--- Gives a job its final state; its entries are dealt with by the caller. One that is `kept` as a dead letter
--- keeps the outputs of the ranges that are done.
-local function end_job(job_id, model, state, ...)
+-- Gives a job its final state; its entries are dealt with by the caller, who has read the fields that follow the
+-- state. One that is kept as a dead letter keeps the outputs of the ranges that are done.
+local function close_job(job_id, model, state, once, ranges, hooks, deadline, kept, ...)
   local job = job_key(job_id)
-  redis.call('HSET', job, 'state', state, 'finished', int(now), ...)
+  redis.call('HSET', job, 'state', state, 'finished', stamp, ...)
   redis.call('PEXPIRE', job, settings.record_ttl_ms)
-  redis.call('ZREM', deadlines_key(model), job_id)
-  local raw = redis.call('HMGET', job, 'once', 'ranges', 'hooks')
-  if raw[1] then redis.call('PEXPIRE', once_key(raw[1]), settings.record_ttl_ms) end
-  if raw[3] then announce(job_id, state, raw[3]) end
-  local ranges = tonumber(raw[2])
+  if deadline then redis.call('ZREM', deadlines_key(model), job_id) end
+  if once then redis.call('PEXPIRE', once_key(once), settings.record_ttl_ms) end
+  if hooks then announce(job_id, state, hooks) end
   if ranges == 1 then return end
-  local kept = redis.call('HEXISTS', job, 'kept') == 1
   local ttl_ms = state == 'succeeded' and settings.result_ttl_ms or kept and settings.record_ttl_ms
   for range = 0, ranges - 1 do  -- the outputs of the first have waited for the last
     if ttl_ms then
@@ -217,6 +223,11 @@ local function end_job(job_id, model, state, ...)
       redis.call('UNLINK', out_key(job_id, range))
     end
   end
+end
+
+local function end_job(job_id, model, state, ...)
+  local raw = redis.call('HMGET', job_key(job_id), 'once', 'ranges', 'hooks', 'deadline', 'kept')
+  close_job(job_id, model, state, raw[1], tonumber(raw[2]), raw[3], raw[4], raw[5], ...)
 end
 
 local function expire_job(job_id, model, channels)

@@ -14,7 +14,9 @@ for range = 0, tonumber(raw[6]) - 1 do
   local needed = kept[range] and in_key(id, range) or out_key(id, range)
   if redis.call('EXISTS', needed) == 0 then return {'gone', '', '', '0'} end
 end
-local bound, entries = passed_bound(model, #parts, ARGV[2])
+local total = tonumber(redis.call('GET', entries_key()) or '0')
+local mode = redis.call('HGET', model_key(model), 'mode')
+local bound, entries = passed_bound(mode, entry_count(model), total, #parts, tonumber(ARGV[2]))
 if bound then return {bound, '', model, int(work_us(model, entries) / 10)} end
 
 redis.call('ZREM', dead_key(model), id)

@@ -10,6 +10,7 @@ local entry_us, max_rows, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonu
 local holding, listen_us = ARGV[7] == '1', tonumber(ARGV[8])
 local slots = slots_key(model)
 local mine = '@' .. consumer
+local expires = int(now + settings.result_ttl_ms * 1000)
 
 -- The first write needs no memory, so that a full Redis can be drained.
 local called = redis.call('ZREM', slots, token) == 1
@@ -17,8 +18,8 @@ redis.call('ZREM', listeners_key(), consumer)
 
 local FRAME_PAYLOAD = 16384
 
-local function end_frame(job_id, state, job, facts, failure, payload)
-  local meta = table.concat({job_id, state, job.started, int(now), job.attempts, facts, failure}, '\n')
+local function end_frame(job_id, state, started, attempts, facts, failure, payload)
+  local meta = table.concat({job_id, state, started, stamp, attempts, facts, failure}, '\n')
   if payload and #payload > FRAME_PAYLOAD then return nil end
   return struct.pack('>I4I4', #meta, payload and #payload or NO_PAYLOAD) .. meta .. (payload or '')
 end
@@ -60,59 +61,93 @@ local function later(priority, entry_id, job_id, range, facts, failure, retry)
   return true
 end
 
+-- Entries by their priority, and inputs, that are needed no more once this script ends.
+local answered, inputs = {}, {}
+
+-- Whether an outcome counts: its entry is still in the queue. Of a job of one range the record says so: it is
+-- not final, and its entry is this one, not an earlier that it had before it was redriven.
+local function counts(priority, entry_id, state, ranges, current)
+  local alive = state and not FINAL[state]
+  if ranges ~= '1' then return acknowledge(model, priority, entry_id) and alive end
+  local ids = answered[priority]
+  if not ids then ids = {}; answered[priority] = ids end
+  ids[#ids + 1] = entry_id
+  return alive and current == entry_id
+end
+
+-- All at once may be too much for Lua's stack.
+local function by_hundreds(list, use)
+  for first = 1, #list, 100 do use(unpack(list, first, math.min(first + 99, #list))) end
+end
+
+-- As acknowledge() does with one.
+local function clear()
+  local suspected = next(answered) and redis.call('LLEN', suspects_key(model)) > 0
+  for priority, ids in pairs(answered) do
+    local stream, pending, queued = queue_key(model, priority), 0, 0
+    by_hundreds(ids, function(...)
+      pending = pending + redis.call('XACK', stream, GROUP, ...)
+      queued = queued + redis.call('XDEL', stream, ...)
+    end)
+    if queued > 0 then redis.call('DECRBY', entries_key(), queued) end
+    if queued > pending then redis.call('HINCRBY', model_key(model), 'claimed', queued - pending) end
+    if suspected then
+      for _, id in ipairs(ids) do redis.call('LREM', suspects_key(model), 1, priority .. ' ' .. id) end
+    end
+  end
+  by_hundreds(inputs, function(...) redis.call('UNLINK', ...) end)
+end
+
 local function finish(priority, entry_id, job_id, range, payload, staged, facts, failure, retry)
   if retry ~= '' and later(priority, entry_id, job_id, range, facts, failure, retry) then return end
   -- Lost on their way, the outputs are computed again: the entry runs anew when its lease has lapsed.
   if staged ~= '' and redis.call('EXISTS', stage_key(staged)) == 0 then return end
-  local queued = acknowledge(model, priority, entry_id)
-  local raw = redis.call('HMGET', job_key(job_id), 'state', 'left', 'ranges', 'reply', 'deadline',
-    'started', 'attempts', 'history')
-  local job = {started = raw[6] or int(now), attempts = raw[7] or '1'}
-  if not queued or not raw[1] or FINAL[raw[1]] then
+  local state, left, ranges, channels, deadline, started, attempts, current, history, once, hooks =
+    unpack(redis.call('HMGET', job_key(job_id), 'state', 'left', 'ranges', 'reply', 'deadline', 'started', 'attempts',
+      'entries', 'history', 'once', 'hooks'))
+  if not counts(priority, entry_id, state, ranges, current) then
     if staged ~= '' then redis.call('UNLINK', stage_key(staged)) end
     return
   end
-  redis.call('UNLINK', in_key(job_id, range))
-  if raw[8] or job.attempts ~= '1' then  -- a late answer spares it
+  inputs[#inputs + 1] = in_key(job_id, range)
+  attempts = attempts or '1'
+  if history or attempts ~= '1' then  -- a late answer spares it
     redis.call('ZREM', retries_key(model), priority .. ' ' .. entry_id)
   end
-  if raw[5] and now > tonumber(raw[5]) then
+  if deadline and now > tonumber(deadline) then
     if staged ~= '' then redis.call('UNLINK', stage_key(staged)) end
-    expire_job(job_id, model, raw[4])
+    expire_job(job_id, model, channels)
     return
   end
-  local ranges = tonumber(raw[3])
+  ranges = tonumber(ranges)
   local before = ranges > 1 and redis.call('HGET', job_key(job_id), 'error')
   if failure == '' then
     keep(job_id, range, ranges, payload, staged)
   elseif not before then
     redis.call('HSET', job_key(job_id), 'error', failure)
   end
-  local left = tonumber(raw[2])
-  if left > 1 then
+  if tonumber(left) > 1 then
     redis.call('HINCRBY', job_key(job_id), 'left', -1)
     return
   end
   local first_failure = before or failure
-  local state = first_failure == '' and 'succeeded' or 'failed'
-  if state == 'succeeded' then
-    end_job(job_id, model, state, 'left', 0, 'facts', facts, 'expires', int(now + settings.result_ttl_ms * 1000))
-  else
-    end_job(job_id, model, state, 'left', 0, 'facts', facts)
+  state = first_failure == '' and 'succeeded' or 'failed'
+  local function close(...)
+    close_job(job_id, model, state, once, ranges, hooks, deadline, false, 'left', '0', 'facts', facts, ...)
   end
-  if raw[4] then
+  if state == 'succeeded' then close('expires', expires) else close() end
+  if channels then
     -- Whole in the message only if it is all there is to say of the job.
-    local whole = ranges == 1 and staged == '' and not raw[8]
+    local whole = ranges == 1 and staged == '' and not history
     local sent = state == 'succeeded' and payload or nil
-    reply(raw[4], job_id, whole and end_frame(job_id, state, job, facts, first_failure, sent))
+    reply(channels, job_id, whole and end_frame(job_id, state, started or stamp, attempts, facts, first_failure, sent))
   end
 end
 
 for outcome = 0, tonumber(ARGV[9]) - 1 do
-  local at = 10 + 9 * outcome
-  finish(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
-    ARGV[at + 8])
+  finish(unpack(ARGV, 10 + 9 * outcome, 18 + 9 * outcome))
 end
+clear()
 
 local seen = redis.call('HMGET', model_key(model), 'entry_us', 'mode')
 if entry_us > 0 then
@@ -129,8 +164,7 @@ end
 
 -- A wake-up that was replaced meanwhile may still take a free place, else it is a duplicate.
 if not called and not redis.call('ZSCORE', slots, mine) then
-  local alive = alive_slots(model)
-  if alive > 0 and alive >= wanted_slots(model) then
+  if enough(alive_slots(model), wanted_slots(model)) then
     send_replies()
     return {'', 0, announced and wake_deliverer() or ''}
   end
@@ -159,7 +193,7 @@ local function take(priority, entry, attempt, retried)
     local before, since = string.match(fields[12], '^(%d+) (%d+)$')
     attempt, queued = attempt + tonumber(before), since
   end
-  local started = raw[4] or int(now)
+  local started = raw[4] or stamp
   if not raw[4] then
     redis.call('HSET', job_key(job_id), 'state', 'running', 'started', started, 'attempts', attempt)
   elseif attempt > tonumber(raw[5]) then
@@ -167,7 +201,7 @@ local function take(priority, entry, attempt, retried)
   end
   local counts = retried and redis.call('HMGET', job_key(job_id), 'retries_' .. range, 'postponed_' .. range) or {}
   return {priority, entry[1], job_id, range, rows, header, fields[11] == 'p' and fields[12],
-    int(tonumber(started) - tonumber(queued)), attempt, tonumber(counts[1] or '0'), tonumber(counts[2] or '0')},
+    tonumber(started) - tonumber(queued), attempt, tonumber(counts[1] or '0'), tonumber(counts[2] or '0')},
     tonumber(rows), tonumber(bytes)
 end
 
@@ -191,7 +225,6 @@ local function rerun()
 end
 
 local function next_entry(stream)
-  if redis.call('XLEN', stream) == 0 then return nil end
   local answer = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
   if answer and answer.err then
     if not string.find(answer.err, 'NOGROUP', 1, true) then error(answer.err) end
@@ -233,11 +266,11 @@ else
   end
   for _, priority in ipairs(order()) do
     local stream = queue_key(model, priority)
-    while not more do
-      local entry = next_entry(stream)
-      if not entry then break end
+    local entry = not more and redis.call('XLEN', stream) > 0 and next_entry(stream)
+    while entry do
       read = read + 1
       add(take(priority, entry, 1))
+      entry = not more and next_entry(stream)
     end
   end
 end
