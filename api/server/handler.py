@@ -7,7 +7,9 @@ there is nothing to tidy.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import copy_context
+from types import FunctionType
 from typing import Any
 
 from django.core.cache import close_caches
@@ -34,7 +36,10 @@ _DJANGOS = {base.__file__, wsgi.__file__}
 
 
 class SharedHandler(WSGIHandler):
-    """To be called in a context into which nothing but the hub itself has been put."""
+    """To be called in a context into which nothing but the hub itself has been put.
+
+    It makes the project's middleware once more, as another process would.
+    """
 
     def reply(self, variables: Environ) -> Reply:
         if _others_hear(request_started):
@@ -73,17 +78,22 @@ class SharedHandler(WSGIHandler):
 
 def is_djangos(application: Wsgi) -> bool:
     """Whether this is Django's handler as it came: tools that watch requests replace its methods."""
-    methods = (WSGIHandler.__call__, WSGIHandler.get_response, WSGIHandler.resolve_request)
-    codes = [getattr(method, "__code__", None) for method in methods]
-    return type(application) is WSGIHandler and all(c and c.co_filename in _DJANGOS for c in codes)
+    methods: list[Any] = [WSGIHandler.__call__, WSGIHandler.get_response, WSGIHandler.resolve_request]
+    return type(application) is WSGIHandler and all(
+        type(method) is FunctionType and method.__code__.co_filename in _DJANGOS for method in methods
+    )
 
 
-def _close(response: HttpResponseBase) -> None:
-    if len(copy_context()) > 1 or _others_hear(request_finished):
+def _close(response: Any) -> None:
+    is_djangos = getattr(response.close, "__func__", None) is HttpResponseBase.close
+    if len(copy_context()) > 1 or _others_hear(request_finished) or not is_djangos:
         response.close()
-    else:
-        for close in response._resource_closers:  # type: ignore[attr-defined]
+        return
+    for close in response._resource_closers:
+        with suppress(Exception):  # as Django does: the answer is there all the same
             close()
+    response._resource_closers.clear()
+    response.closed = True
 
 
 def _others_hear(signal: Signal) -> bool:

@@ -76,15 +76,17 @@ class RedisJobStore(RedisHooks):
         return [len(kinds), *chain.from_iterable(kinds), *jobs]
 
     def _accepted(self, new: NewJob, answer: Any) -> Accepted | PredictionError:
-        if isinstance(answer, PredictionError):
-            return answer
+        """Or why not: whatever it is, it is no other job's affair."""
         if isinstance(answer, Exception):
-            raise answer
+            return answer if isinstance(answer, PredictionError) else PredictionError(str(answer))
         verdict, job_id, token, created, position = answer
         if verdict == b"accepted":
             return Accepted(records.new_job(new, created, position), token.decode() or None)
         if verdict == b"replayed":
-            return Accepted(self.get(job_id.decode()), replayed=True)
+            try:
+                return Accepted(self.get(job_id.decode()), replayed=True)
+            except PredictionError as error:  # it is gone meanwhile, or the store is
+                return error
         if verdict == b"conflict":
             detail = f"job {job_id.decode()} was submitted with this key and another payload"
             return IdempotencyConflict(detail)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import redis
 
-from predict_worker.core.errors import QueueFull, StoreUnavailable
+from predict_worker.core.errors import JobNotFound, PredictionError, QueueFull, StoreUnavailable
 from predict_worker.core.hooks import EVENTS, Attempt, DeliveryState, Verdict
-from predict_worker.core.job import Hook, JobState
-from predict_worker.core.ports import JobStore, Loss, ModelEntry
+from predict_worker.core.job import Hook, Job, JobState
+from predict_worker.core.ports import Accepted, JobStore, Loss, ModelEntry
 from predict_worker.store.redis import RedisJobStore
 from tests.contract.backends import REDIS_SERVERS, RedisBackend, ready_child
 from tests.contract.conftest import Open
@@ -315,11 +315,15 @@ def test_lease_and_outcome_of_what_redis_has_lost_come_to_nothing(
 
 
 def test_submit_that_is_at_odds_with_the_store_harms_no_other(store: JobStore, backend: RedisBackend) -> None:
-    """Of its group; nobody knows what to make of the error."""
+    """Of its group."""
     backend.client.set(f"{backend.prefix}:1:{{0}}:owned:odd", "no stream")
     first, odd, last = new_job(owner="ann"), new_job(owner="odd"), new_job(owner="bob")
-    with pytest.raises(redis.ResponseError):
-        store.submit_many([first, odd, last])
+    accepted, failure, accepted_too = store.submit_many([first, odd, last])
+    assert isinstance(accepted, Accepted)
+    assert isinstance(accepted_too, Accepted)
+    assert "WRONGTYPE" in str(failure)
+    with pytest.raises(PredictionError, match="WRONGTYPE"):
+        store.submit(new_job(owner="odd"))
     assert ids(claim(store)) == [first.id, last.id]
     assert (store.stats(MODEL).waiting, store.stats(MODEL).running) == (0, 2)
 
@@ -333,3 +337,21 @@ def test_submit_sent_again_leaves_the_inputs_for_as_long_as_the_job_waits(
     assert store.submit(new).replayed
     (inputs,) = backend.client.scan_iter(f"{backend.prefix}:*:in:*")
     assert backend.client.ttl(inputs) == -1
+
+
+def test_replay_of_a_job_that_is_gone_meanwhile_fails_alone(
+    store: RedisJobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = new_job(idempotency_key="k", fingerprint="f")
+    store.submit(known)
+
+    def gone(job_id: str) -> Job:
+        raise JobNotFound(job_id)
+
+    monkeypatch.setattr(store, "get", gone)
+    again, other = new_job(idempotency_key="k", fingerprint="f"), new_job()
+    replayed, accepted = store.submit_many([again, other])
+    assert isinstance(replayed, JobNotFound)
+    assert isinstance(accepted, Accepted)
+    with pytest.raises(JobNotFound):
+        store.submit(again)

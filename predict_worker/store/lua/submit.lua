@@ -121,8 +121,8 @@ local function submit(start)
   for range = 0, ranges - 1 do entry_ids[range + 1] = add(id, stream, header, start + 4 + 3 * range, range) end
   queue.submitted, queue.entries, queue.added = before + ranges, queue.entries + ranges, queue.added + ranges
   total, added = total + ranges, added + ranges
-  owners[owner] = true
   redis.call('XADD', owned_key(owner), '*', 'j', id)
+  owners[owner] = true
   -- What the scripts read often comes first: a small hash is a list.
   local job = {'state', 'queued', 'created', stamp, 'left', arguments[start + 3], 'ranges', arguments[start + 3],
     'model', model, 'priority', priority, 'entries', table.concat(entry_ids, ','), 'before', before, 'owner', owner,

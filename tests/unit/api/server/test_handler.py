@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextvars import Context
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -36,6 +36,9 @@ class Closing:
     def close(self) -> None:
         happened.append("closed")
 
+    def fail(self) -> None:
+        raise OSError("cannot be closed")
+
 
 class CountedCache(LocMemCache):
     def close(self, **kwargs: Any) -> None:
@@ -54,8 +57,19 @@ def parts(request: HttpRequest) -> StreamingHttpResponse:
 
 def closing(request: HttpRequest) -> HttpResponse:
     response = HttpResponse("plain")
-    response._resource_closers.append(Closing().close)  # type: ignore[attr-defined]
+    closers = response._resource_closers  # type: ignore[attr-defined]
+    closers += [Closing().fail, Closing().close]
     return response
+
+
+class OwnResponse(HttpResponse):
+    def close(self) -> None:
+        happened.append("own close")
+        super().close()
+
+
+def own(request: HttpRequest) -> HttpResponse:
+    return OwnResponse("plain")
 
 
 def caching(request: HttpRequest) -> HttpResponse:
@@ -82,6 +96,7 @@ urlpatterns = [
     path("plain", cookie),
     path("parts", parts),
     path("closing", closing),
+    path("own", own),
     path("caching", caching),
 ]
 
@@ -121,6 +136,31 @@ def shared(variables: dict[str, Any]) -> Reply:
 
 def facts(reply: Reply) -> tuple[int, list[tuple[str, str]], bytes]:
     return reply.status, sorted(reply.headers), reply.body
+
+
+class Proxy:
+    """As tools put in the place of a function: all but the call is the function's own."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+    def __get__(self, handler: Any, of: type) -> Any:
+        return self if handler is None else partial(self, handler)
+
+    def __call__(self, *given: Any) -> Any:
+        happened.append("proxied")
+        return self._function(*given)
+
+
+def test_a_tool_that_is_in_the_place_of_djangos_method_sees_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WSGIHandler, "__call__", Proxy(WSGIHandler.__call__))
+    assert post(Server(WSGIHandler(), threads=1), JOB)[0] == 202
+    assert happened == ["proxied"]
 
 
 @pytest.mark.parametrize("method", ["__call__", "get_response"])
@@ -168,9 +208,14 @@ def test_a_stream_stays_one(world: World) -> None:
     assert list(shared(asked("/parts")).body) == [b"one", b"two"]
 
 
-def test_what_a_response_leaves_is_closed() -> None:
-    shared(asked("/closing"))
+def test_what_a_response_leaves_is_closed_whatever_fails_at_that() -> None:
+    assert shared(asked("/closing")).status == 200
     assert happened == ["closed"]
+
+
+def test_a_response_may_have_its_own_way_to_close() -> None:
+    shared(asked("/own"))
+    assert happened == ["own close"]
 
 
 def test_what_a_request_has_opened_is_closed() -> None:
