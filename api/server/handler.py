@@ -85,8 +85,8 @@ def is_djangos(application: Wsgi) -> bool:
 
 
 def _close(response: Any) -> None:
-    is_djangos = getattr(response.close, "__func__", None) is HttpResponseBase.close
-    if len(copy_context()) > 1 or _others_hear(request_finished) or not is_djangos:
+    overridden = getattr(response.close, "__func__", None) is not HttpResponseBase.close
+    if overridden or len(copy_context()) > 1 or _others_hear(request_finished):
         response.close()
         return
     for close in response._resource_closers:

@@ -43,12 +43,9 @@ class Loaded:
             and entry.version not in loaded
             and self._awaited(entry.version, entry.postponed)
         }
-        now = [entry for entry in entries if entry.id not in later] if later else entries
-        outcomes = run_batch(self._resolve, now)
+        outcomes = run_batch(self._resolve, [entry for entry in entries if entry.id not in later])
         self._shadow.ran(self._name, outcomes)
         self._counts.ran(self._name, outcomes)
-        if not later:
-            return outcomes
         ran = iter(outcomes)
         return [_later(entry, self._name) if entry.id in later else next(ran) for entry in entries]
 

@@ -63,6 +63,11 @@ def ask(hub: Hub, *requests: Callable[[], Any]) -> list[Any]:
     return [answer for _, answer in sorted(told.get(timeout=LONG_S) for _ in requests)]
 
 
+def wake_all(waiting: SimpleQueue[Any], requests: int) -> None:
+    for number, mine in enumerate([waiting.get(timeout=LONG_S) for _ in range(requests)]):
+        mine.put(number)  # when all wait: none of them may need another's end
+
+
 def test_requests_that_wait_share_one_thread(hub: Hub) -> None:
     waiting: SimpleQueue[Any] = SimpleQueue()
 
@@ -71,11 +76,7 @@ def test_requests_that_wait_share_one_thread(hub: Hub) -> None:
         waiting.put(mine)
         return threading.get_ident(), mine.get(timeout=LONG_S)
 
-    def wake_all() -> None:
-        for number, mine in enumerate([waiting.get(timeout=LONG_S) for _ in range(50)]):
-            mine.put(number)  # when all wait: none of them may need another's end
-
-    waker = threading.Thread(target=wake_all)
+    waker = threading.Thread(target=wake_all, args=(waiting, 50))
     waker.start()
     answers = ask(hub, *[request] * 50)
     waker.join()
@@ -171,17 +172,12 @@ def test_greenlets_are_kept_for_later_within_a_bound(hub: Hub) -> None:
         return mine.get(timeout=LONG_S), getcurrent()
 
     for _ in range(2):
-        waker = threading.Thread(target=_wake_all, args=(waiting, IDLE + 5))
+        waker = threading.Thread(target=wake_all, args=(waiting, IDLE + 5))
         waker.start()
         served_by = {served for _, served in ask(hub, *[request] * (IDLE + 5))}
         waker.join()
         assert len(served_by) == IDLE + 5
     assert len(hub._idle) == IDLE
-
-
-def _wake_all(waiting: SimpleQueue[Any], requests: int) -> None:
-    for mine in [waiting.get(timeout=LONG_S) for _ in range(requests)]:
-        mine.put(None)  # when all wait: none of them may need another's end
 
 
 def test_errands_wait_for_nothing_that_runs_apart(hub: Hub) -> None:
